@@ -1,0 +1,106 @@
+"""What was rejected, left unused or repaired while tables were read: counts by rule, never a patient's value."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from features.errors import DataError
+
+#: A row breaks the contract | is sound but lies outside what the product looks at | was kept, and something is noted.
+REJECTED, UNUSED, NOTED = "rejected", "unused", "noted"
+
+#: rule -> what to do about it.
+REMEDIES: dict[str, str] = {
+    "column-out-of-range": "check the column's unit and code list against docs/cohort-format.md",
+    "comparator-unknown": "write < or >, or leave it empty",
+    "course-id-missing": "give every row its course_id",
+    "course-rejected": "repair the course's own row in courses",
+    "event-before-start": "check the clock: a grade cannot precede the infusion or first dose",
+    "event-unknown": "use one of the events of docs/cohort-format.md",
+    "event-value-empty": "none: an event without a value counts as given (1)",
+    "follow-up-unusable": "give follow_up_hours, the hours from start to the last time the outcome was looked for",
+    "grade-out-of-range": "grades are whole numbers from 0 to 5",
+    "grading-unknown": "use ASTCT-2019, Lee-2014, Penn or CTCAE-5, or leave it empty",
+    "hours-missing": "give the hours from start; only a peak grade may leave them empty",
+    "indication-missing": "none: the course is kept without an indication",
+    "indication-unknown": "none: the text is kept; add it to the indications if it should have a published rate",
+    "observation-too-late": "none: nothing is looked at later than 60 days after the start",
+    "observation-too-old": "none: only the 30 days before the start are looked at",
+    "orphan-course": "add the course to courses, or drop its rows",
+    "patient-missing": "give patient_id: folds are built by patient",
+    "sex-unknown": "none: use F or M where it is known",
+    "therapy-unknown": "none: the text is kept and answered by its class; add it to the therapies if it is one of them",
+    "time-without-offset": "write ISO 8601 with a UTC offset, such as 2026-01-31T08:00+01:00",
+    "time-not-readable": "write ISO 8601 with a UTC offset, such as 2026-01-31T08:00+01:00",
+    "start-time-missing": "give courses.start_time where rows carry `time`, or give `hours`",
+    "unit-not-accepted": "use a unit from the analyte's list in features/tables/analyte_units.csv",
+    "unknown-code": "use an analyte key or a LOINC code of features/tables, or leave the rows out of the extract",
+    "upper-limit-unusable": "none: the row is kept and the limit counts as not stated",
+    "value-censored": "none: the value counts as the limit it states",
+    "value-implausible": "check the unit: the value lies outside the analyte's plausible range",
+    "value-negative": "check the extract: this analyte cannot be negative",
+    "value-not-a-number": "write a plain number; a < or > goes in the comparator column",
+    "value-not-finite": "leave the row out where the value is empty, NaN or infinite",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`rows` rows of `table` met `rule` in `column`; `kind` is rejected, unused or noted."""
+
+    kind: str
+    rule: str
+    table: str
+    column: str
+    rows: int
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class RejectionReport:
+    """All findings of one reading. rows_read: table -> rows in its file."""
+
+    findings: tuple[Finding, ...] = ()
+    rows_read: Mapping[str, int] = field(default_factory=dict)
+
+    def count(self, rule: str, table: str | None = None) -> int:
+        """Rows that met the rule, in one table or in all."""
+        return sum(item.rows for item in self.findings if item.rule == rule and table in (None, item.table))
+
+    def rejected(self, table: str | None = None) -> int:
+        """Rejected rows, in one table or in all."""
+        return sum(item.rows for item in self.findings if item.kind == REJECTED and table in (None, item.table))
+
+    def __add__(self, other: "RejectionReport") -> "RejectionReport":
+        return RejectionReport(self.findings + other.findings, {**self.rows_read, **other.rows_read})
+
+    def table(self) -> list[tuple[str, str, str, str, str, str]]:
+        """Header and one line per finding, for printing."""
+        lines = [(item.kind, item.table, item.column, item.rule, str(item.rows), item.remedy) for item in self.findings]
+        return [("kind", "table", "column", "rule", "rows", "what to do"), *lines]
+
+    def text(self) -> str:
+        """The findings as aligned plain text; one sentence when there are none."""
+        if not self.findings:
+            return "nothing was rejected, left unused or repaired"
+        lines = self.table()
+        widths = [max(len(line[place]) for line in lines) for place in range(5)]
+        return "\n".join(
+            "  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[5]]).rstrip()
+            for line in lines
+        )
+
+
+def check_share(report: RejectionReport, allowed: float, knock_on: Iterable[str] = ("course-rejected",)) -> None:
+    """DataError if more than `allowed` (a fraction) of a table's rows was rejected.
+
+    Rows that fell only because their course did are not counted twice: the rules in `knock_on` are left out.
+    """
+    leave_out = set(knock_on)
+    for table, rows in report.rows_read.items():
+        broken = [item for item in report.findings if item.table == table and item.kind == REJECTED]
+        counted = [item for item in broken if item.rule not in leave_out]
+        lost = sum(item.rows for item in counted)
+        if rows and lost > allowed * rows:
+            worst = max(counted, key=lambda item: item.rows)
+            problem = f"{lost} of {rows} rows rejected, more than {allowed:.0%}; most by rule {worst.rule}"
+            raise DataError(table, f"{problem} in column {worst.column} ({worst.rows} rows)", worst.remedy)

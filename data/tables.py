@@ -1,0 +1,199 @@
+"""The canonical cohort: three tables in a folder, read and validated, or written whole."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from data.clock import MICROSECONDS, UNKNOWN_START
+from data.contract import known_columns
+from data.course_rows import CourseRows, Words, course_rows, step_up
+from data.event_rows import event_rows
+from data.files import FORMATS, Format, find_table, read_table, write_table
+from data.observation_rows import observation_rows
+from data.report import RejectionReport, check_share
+from features.catalogue import Catalogue, load
+from features.course import Courses, Event, Observations
+from features.errors import DataError, UsageError
+
+TABLES = ("courses", "observations", "events")
+#: Largest fraction of a table's rows that may be rejected before the whole cohort is refused.
+ALLOWED_REJECTED = 0.2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cohort:
+    """n validated courses in the order of course_id; the order of rows in the files changes nothing.
+
+    observations: analytes and the timed events (by Event code), sorted by course, code name, time, value, limit.
+    events: course (position), seconds (NaN = a peak grade whose time is unknown), event, grading, value.
+    start_time: (n,) datetime64[us] UTC, NaT where not stated. follow_up_seconds: (n,) int64 from the start.
+    step_up: (n,) whether the schedule is step-up. fingerprint: sha256 hex over all of this but the report.
+    """
+
+    courses: Courses
+    observations: Observations
+    events: pd.DataFrame
+    course_ids: Words
+    patient_ids: Words
+    sites: Words
+    start_time: NDArray[np.datetime64]
+    follow_up_seconds: NDArray[np.int64]
+    step_up: NDArray[np.bool_]
+    report: RejectionReport
+    fingerprint: str
+
+    def __len__(self) -> int:
+        return len(self.courses)
+
+
+def read_cohort(folder: Path, allowed_rejected: float = ALLOWED_REJECTED, catalogue: Catalogue | None = None) -> Cohort:
+    """Read and validate a folder of courses, observations and events (CSV or Parquet).
+
+    DataError if a table is missing, unreadable or breaks its contract as a whole, or if more than `allowed_rejected`
+    (a fraction) of a table's rows is rejected. Other losses stand in the cohort's report.
+    """
+    facts = catalogue or load()
+    return cohort_from_frames(*(_read(folder, table, facts) for table in TABLES), allowed_rejected, facts)
+
+
+def _read(folder: Path, table: str, catalogue: Catalogue) -> pd.DataFrame:
+    return read_table(find_table(folder, table), known_columns(table, catalogue))
+
+
+def cohort_from_frames(
+    courses: pd.DataFrame,
+    observations: pd.DataFrame,
+    events: pd.DataFrame,
+    allowed_rejected: float = ALLOWED_REJECTED,
+    catalogue: Catalogue | None = None,
+) -> Cohort:
+    """The cohort of three canonical frames; as read_cohort."""
+    facts = catalogue or load()
+    rows = course_rows(courses, facts)
+    seen = observation_rows(observations, rows, facts)
+    charted = event_rows(events, rows, facts)
+    report = rows.report + seen.report + charted.report
+    check_share(report, allowed_rejected)
+    if not len(rows.courses):
+        raise DataError("courses", "no course is left after the checks", "see the rejection report")
+    return _cohort(rows, seen.observations, charted.events, report, facts)
+
+
+def _cohort(
+    rows: CourseRows, seen: Observations, charted: pd.DataFrame, report: RejectionReport, catalogue: Catalogue
+) -> Cohort:
+    events = charted.sort_values(["course", "seconds", "event", "value", "grading"]).reset_index(drop=True)
+    observations = _in_order(_with_events(seen, events, catalogue), catalogue)
+    dosed = np.zeros(len(rows.courses), dtype=bool)
+    dosed[events.loc[events["event"].eq(Event.STEP_DOSE.value), "course"].to_numpy()] = True
+    in_steps = step_up(rows.courses, dosed, catalogue)
+    return Cohort(
+        courses=rows.courses,
+        observations=observations,
+        events=events,
+        course_ids=rows.course_ids,
+        patient_ids=rows.patient_ids,
+        sites=rows.sites,
+        start_time=np.where(rows.starts == UNKNOWN_START, np.datetime64("NaT"), rows.starts.astype("datetime64[us]")),
+        follow_up_seconds=rows.follow_up_seconds,
+        step_up=in_steps,
+        report=report,
+        fingerprint=_fingerprint(rows, observations, events, catalogue),
+    )
+
+
+def _with_events(seen: Observations, events: pd.DataFrame, catalogue: Catalogue) -> Observations:
+    timed = events[events["seconds"].notna()]
+    codes = timed["event"].map({event.value: catalogue.code_position(event.value) for event in Event})
+    return Observations(
+        course=np.concatenate([seen.course, timed["course"].to_numpy(dtype=np.int32)]),
+        code=np.concatenate([seen.code, codes.to_numpy(dtype=np.int16)]),
+        seconds=np.concatenate([seen.seconds, timed["seconds"].to_numpy(dtype=np.int32)]),
+        value=np.concatenate([seen.value, timed["value"].to_numpy(dtype=np.float64)]),
+        limit=np.concatenate([seen.limit, np.full(len(timed), np.nan)]),
+    )
+
+
+def _in_order(seen: Observations, catalogue: Catalogue) -> Observations:
+    """Sorted by course, name of the code (not its place in the catalogue, which may change), time, value and limit."""
+    order = np.lexsort((seen.limit, seen.value, seen.seconds, _name_rank(catalogue)[seen.code], seen.course))
+    return Observations(
+        seen.course[order], seen.code[order], seen.seconds[order], seen.value[order], seen.limit[order]
+    )
+
+
+def _name_rank(catalogue: Catalogue) -> NDArray[np.int16]:
+    return np.argsort(np.argsort(np.array(catalogue.codes))).astype(np.int16)
+
+
+def _fingerprint(rows: CourseRows, seen: Observations, events: pd.DataFrame, catalogue: Catalogue) -> str:
+    """sha256 hex over the canonical content, NaN in one form; independent of row order, format and catalogue order."""
+    names = np.array(catalogue.codes)[np.unique(seen.code)].tolist()
+    place = np.zeros(len(catalogue.codes), dtype="<i2")
+    place[[catalogue.code_position(name) for name in sorted(names)]] = np.arange(len(names))
+    courses = rows.courses
+    texts = (rows.course_ids, rows.patient_ids, rows.sites, courses.therapy, courses.indication, courses.columns)
+    lists = (*texts, events["event"], events["grading"], sorted(names))
+    total = sha256(repr([list(map(str, one)) for one in lists]).encode())
+    arrays = (courses.numbers, rows.starts, rows.follow_up_seconds, seen.course, place[seen.code], seen.seconds)
+    for array in (*arrays, seen.value, seen.limit, *(events[name] for name in ("course", "seconds", "value"))):
+        total.update(_bytes(np.asarray(array)))
+    return total.hexdigest()
+
+
+def _bytes(array: NDArray) -> bytes:  # type: ignore[type-arg]
+    if array.dtype.kind == "f":
+        array = np.where(np.isnan(array), np.nan, array).astype("<f8")
+    return np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"))).tobytes()
+
+
+def write_cohort(
+    folder: Path,
+    courses: pd.DataFrame,
+    observations: pd.DataFrame,
+    events: pd.DataFrame,
+    format: Format = "parquet",
+    extra: Mapping[str, pd.DataFrame] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write the three tables, and side tables of any name, into a new folder: all of it or nothing.
+
+    UsageError if the folder exists and `overwrite` is not set, or the format is unknown.
+    """
+    if format not in FORMATS:
+        raise UsageError("format", "not a format of cohort tables", f"use {' or '.join(FORMATS)}")
+    if folder.exists() and not overwrite:
+        raise UsageError(f"{folder}", "the folder exists", "choose a new one, or ask for it to be overwritten")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        for name, frame in {**dict(zip(TABLES, (courses, observations, events), strict=True)), **(extra or {})}.items():
+            write_table(frame, temporary / f"{name}.{format}")
+        _put_in_place(temporary, folder)
+    finally:
+        rmtree(temporary, ignore_errors=True)
+
+
+def _put_in_place(temporary: Path, folder: Path) -> None:
+    temporary.chmod(0o755)
+    if not folder.exists():
+        temporary.rename(folder)
+        return
+    old = folder.with_name(f".{folder.name}-old")
+    rmtree(old, ignore_errors=True)
+    folder.rename(old)
+    temporary.rename(folder)
+    rmtree(old)
+
+
+def utc_seconds(cohort: Cohort) -> NDArray[np.float64]:
+    """(n,) start time in seconds since 1970 UTC, NaN where not stated."""
+    known = ~np.isnat(cohort.start_time)
+    return np.where(known, cohort.start_time.astype("datetime64[us]").astype(np.int64) / MICROSECONDS, np.nan)

@@ -1,0 +1,78 @@
+"""Where a deployment keeps its state, and which promoted bundle it serves.
+
+Two deployments on one machine never meet: everything lies under one folder.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from features.errors import StoreError
+
+#: The name of the model in MLflow's registry and in the BentoML model store.
+MODEL_NAME = "crs-risk"
+VARIABLE = "CRS_RISK_HOME"
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The folder that holds a deployment's state."""
+
+    folder: Path
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Home":
+        """CRS_RISK_HOME, or ./.crs-risk where it is not set."""
+        return cls(Path(environment.get(VARIABLE) or ".crs-risk").resolve())
+
+    @property
+    def mlflow_uri(self) -> str:
+        """MLflow's SQLite store."""
+        return f"sqlite:///{self.folder / 'mlflow.db'}"
+
+    @property
+    def artifacts(self) -> Path:
+        """MLflow's artifact folder."""
+        return self.folder / "artifacts"
+
+    @property
+    def bentoml(self) -> Path:
+        """BentoML's home, which holds its model store."""
+        return self.folder / "bentoml"
+
+    @property
+    def live(self) -> Path:
+        """The file that names the promoted bundle."""
+        return self.folder / "live.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """The promoted bundle: its tag in the BentoML model store, its digest, and its version in MLflow's registry."""
+
+    tag: str
+    digest: str
+    version: str
+
+
+def read_live(home: Home) -> Live:
+    """Which bundle is promoted; StoreError where none is, or the file is damaged."""
+    try:
+        return Live(**json.loads(home.live.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise StoreError("live.json", "no model is promoted yet", "run `crs train`, then `crs promote`") from error
+    except (ValueError, TypeError) as error:
+        raise StoreError("live.json", "the file is damaged", "promote the version again") from error
+
+
+def write_live(home: Home, live: Live) -> None:
+    """Name the promoted bundle: one atomic replacement, so that a reader sees the old name or the new."""
+    home.folder.mkdir(parents=True, exist_ok=True)
+    draft = home.live.with_suffix(".draft")
+    with draft.open("w", encoding="utf-8") as file:
+        json.dump(asdict(live), file, sort_keys=True)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(home.live)

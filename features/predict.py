@@ -1,0 +1,132 @@
+"""From snapshots to coherent probabilities, with the bundle's boosters, prior and calibration."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xgboost
+from numpy.typing import NDArray
+
+from features.bundle import PRIOR_ALONE, Bundle
+from features.catalogue import Catalogue
+from features.course import Snapshots
+from features.errors import BundleError
+from features.outcomes import OUTCOME_KEYS, OUTCOMES
+from features.prior import Prior
+from features.rows import RowBuilder, Rows
+from features.single import CourseInput, snapshots
+
+Array = NDArray[np.float64]
+
+#: Outcomes of one event from the mildest grade to the worst: a worse grade is never likelier than a milder one.
+FAMILIES = tuple(
+    tuple(place for place, one in enumerate(OUTCOMES) if one.event == event)
+    for event in dict.fromkeys(one.event for one in OUTCOMES)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """n courses; arrays are (n, outcomes) in the order of OUTCOMES.
+
+    probability: coherent across grades; NaN where the outcome has happened already or no evidence covers the therapy.
+    log_odds: of the answer before it is made coherent. trees: sum of the booster's leaves.
+    """
+
+    rows: Rows
+    trees: Array
+    log_odds: Array
+    probability: Array
+
+
+class Predictor:
+    """One bundle, ready to answer. Safe to share between threads: it holds nothing that changes."""
+
+    def __init__(self, bundle: Bundle, catalogue: Catalogue) -> None:
+        self.bundle = bundle
+        self.digest = bundle.digest
+        self.catalogue = catalogue
+        self.prior = Prior(bundle.evidence)
+        self.builder = _builder(bundle, self.prior, catalogue)
+        self.boosters = {key: _load(key, body, bundle.spec.names) for key, body in bundle.boosters.items()}
+        held = [bundle.calibration.get(key, PRIOR_ALONE) for key in OUTCOME_KEYS]
+        self._intercept = np.array([one.intercept for one in held])
+        self._prior_slope = np.array([one.prior_slope for one in held])
+        self._model_slope = np.array([one.model_slope for one in held])
+
+    def predict(self, batch: Snapshots, workers: int = 1) -> Prediction:
+        """Probabilities of n courses at their index times."""
+        rows = self.builder.build(batch, workers)
+        return self.predict_rows(rows)
+
+    def predict_rows(self, rows: Rows) -> Prediction:
+        """Probabilities of rows that this bundle's row-builder made."""
+        trees = np.zeros(rows.prior.shape)
+        for place, key in enumerate(OUTCOME_KEYS):
+            if key in self.boosters:
+                trees[:, place] = sum_of_leaves(self.boosters[key], rows.values)
+        log_odds = self._intercept + self._prior_slope * rows.prior + self._model_slope * trees
+        # A grade that was reached is certain, so it never holds a worse grade down.
+        probability = coherent(np.where(rows.reached, 1.0, sigmoid(log_odds)))
+        return Prediction(rows, trees, log_odds, np.where(rows.reached, np.nan, probability))
+
+
+def sum_of_leaves(booster: xgboost.Booster, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(n,) what the trees add to the log-odds, without the prior."""
+    leaves: NDArray[np.float32] = booster.inplace_predict(values, predict_type="margin")
+    return leaves
+
+
+def sigmoid(log_odds: Array) -> Array:
+    """Probability of log-odds, without overflow."""
+    return 0.5 * (1.0 + np.tanh(0.5 * log_odds))
+
+
+def coherent(probability: Array) -> Array:
+    """(n, outcomes) with each worse grade at most as likely as the milder one; the milder grade, better known, stands."""
+    result = probability.copy()
+    for family in FAMILIES:
+        result[:, family] = np.minimum.accumulate(result[:, family], axis=1)
+    return result
+
+
+def answers(predictor: Predictor, courses: list[CourseInput]) -> list[dict[str, Any]]:
+    """Exact answers of courses, for golden records: float bytes as hex, so that a comparison is bit for bit."""
+    prediction = predictor.predict(snapshots(predictor.catalogue, courses))
+    return [
+        {
+            "row": prediction.rows.values[place].tobytes().hex(),
+            "log_odds": [value.hex() for value in prediction.log_odds[place].tolist()],
+            "probability": [value.hex() for value in prediction.probability[place].tolist()],
+        }
+        for place in range(len(courses))
+    ]
+
+
+def verify_golden(predictor: Predictor) -> int:
+    """Re-score the bundle's golden courses; BundleError if one answer differs by a bit. Returns how many there were."""
+    records = predictor.bundle.golden["courses"]
+    courses = [CourseInput.from_json(record["input"]) for record in records]
+    for place, (found, record) in enumerate(zip(answers(predictor, courses), records, strict=True)):
+        if found != record["answer"]:
+            raise BundleError(
+                "golden.json",
+                f"golden course {place} no longer gives its recorded answer on this machine",
+                "serve with the release and libraries that made the bundle, or train again",
+            )
+    return len(records)
+
+
+def _builder(bundle: Bundle, prior: Prior, catalogue: Catalogue) -> RowBuilder:
+    try:
+        return RowBuilder(bundle.spec, prior, catalogue)
+    except (KeyError, ValueError) as error:
+        raise BundleError("spec.json", "a column names an analyte that this release does not have") from error
+
+
+def _load(key: str, body: bytes, names: tuple[str, ...]) -> xgboost.Booster:
+    booster = xgboost.Booster({"nthread": 1})
+    booster.load_model(bytearray(body))
+    if tuple(booster.feature_names or ()) != names:
+        raise BundleError(f"model-{key}.ubj", "its columns are not those of spec.json, in that order", "train again")
+    return booster

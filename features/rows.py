@@ -1,0 +1,306 @@
+"""THE row-builder: courses at their index times become rows, the same way for training and for a request.
+
+All (course, code) groups are summarised in one pass: one sort on a whole-number key of course, code and second,
+then first, last and worst by position and by `reduceat`. Nothing loops over analytes or courses.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features import scores
+from features.catalogue import Catalogue
+from features.course import HOUR, LATEST_SECONDS, LOOKBACK_SECONDS, Event, Observations, Snapshots
+from features.outcomes import OUTCOMES
+from features.prior import History, Prior, Timing
+from features.spec import Rule, Spec, Stat
+
+Ints = NDArray[np.int64]
+
+#: Bits of the sort key that hold the second; the rest holds course and code.
+_SECOND_BITS = (LOOKBACK_SECONDS + LATEST_SECONDS).bit_length()
+#: Courses whose observations are sorted together: small enough to stay in the processor's cache.
+_BLOCK = 8192
+#: A logarithm is taken of nothing smaller than this, in the analyte's canonical unit.
+_LOG_FLOOR = 1e-3
+_STATS = (Stat.LAST, Stat.FIRST, Stat.WORST, Stat.CHANGE, Stat.AGE, Stat.SINCE_FIRST)
+_GRADES = (Event.CRS_GRADE, Event.ICANS_GRADE)
+_FAMILY_OF = np.array([_GRADES.index(one.event) for one in OUTCOMES])
+_GRADE_OF = np.array([one.grade for one in OUTCOMES])
+#: Events have no rule of their own: higher is worse, and the value stands.
+_AS_IT_IS = Rule(1.0, False, np.nan, False)
+_SCORED = ("ldh", "creatinine", "crp", "platelets")
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """n rows in the order of the courses.
+
+    values: (n, columns) float32, NaN where missing. prior: (n, outcomes) log-odds, NaN where nothing is published.
+    reached: (n, outcomes) whether the outcome's grade was charted at or before the index time.
+    """
+
+    values: NDArray[np.float32]
+    prior: NDArray[np.float64]
+    reached: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class _Groups:
+    """One entry per (course, code) that has an observation at or before the index time; all (g,)."""
+
+    course: Ints
+    code: Ints
+    first: NDArray[np.float64]
+    last: NDArray[np.float64]
+    worst: NDArray[np.float64]
+    first_seconds: Ints
+    last_seconds: Ints
+    worst_seconds: Ints
+    limit: NDArray[np.float64]
+
+
+class RowBuilder:
+    """Builds rows of one spec with one prior; made once, used for every batch and every request."""
+
+    def __init__(self, spec: Spec, prior: Prior, catalogue: Catalogue) -> None:
+        self.spec = spec
+        self.prior = prior
+        self._codes = len(catalogue.codes)
+        rules = [spec.rules.get(code, _AS_IT_IS) for code in catalogue.codes]
+        self._sign = np.array([rule.sign for rule in rules])
+        self._per_limit = np.array([rule.per_upper_limit for rule in rules])
+        self._default_limit = np.array([rule.upper_limit for rule in rules])
+        self._log = np.array([rule.log_scale for rule in rules])
+        self._score_place = np.full(self._codes, -1)
+        self._score_place[[catalogue.code_position(code) for code in _SCORED]] = np.arange(len(_SCORED))
+        self._grades = [catalogue.code_position(event) for event in _GRADES]
+        self._is_grade = np.isin(np.arange(self._codes), self._grades)
+        self._stat_columns = np.array([self._positions(catalogue, stat) for stat in _STATS])
+        self._course_from, self._course_to = self._course_positions(catalogue)
+        self._score_columns = {column.name: place for place, column in enumerate(spec.columns) if column.kind == "score"}
+        self._named = {column.name: place for place, column in enumerate(spec.columns) if column.kind != "stat"}
+
+    def _positions(self, catalogue: Catalogue, stat: Stat) -> Ints:
+        """(codes,) column that holds this summary of each code, -1 where the spec has none."""
+        where = np.full(self._codes, -1)
+        for place, column in enumerate(self.spec.columns):
+            if column.kind == "stat" and column.stat == stat:
+                where[catalogue.code_position(column.source)] = place
+        return where
+
+    def _course_positions(self, catalogue: Catalogue) -> tuple[Ints, Ints]:
+        pairs = [
+            (catalogue.course_columns.index(column.source), place)
+            for place, column in enumerate(self.spec.columns)
+            if column.kind == "course"
+        ]
+        both = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+        return both[:, 0], both[:, 1]
+
+    def build(self, snapshots: Snapshots, workers: int = 1) -> Rows:
+        """Rows of n courses at their index times, in the order of the courses.
+
+        Observations stamped at or before the index time count, later ones do not, to the second; of several at one
+        time the larger counts as the later. The result does not depend on the order of the observations.
+        """
+        values = np.full((len(snapshots), len(self.spec.columns)), np.nan, dtype=np.float32)
+        rows = Rows(values, np.empty((len(snapshots), len(OUTCOMES))), np.zeros((len(snapshots), len(OUTCOMES)), bool))
+        if len(snapshots) <= _BLOCK:
+            self._fill(snapshots, snapshots.observations, 0, len(snapshots), rows)
+            return rows
+        ordered = _by_course(snapshots.observations)
+        edges = np.append(np.arange(0, len(snapshots), _BLOCK), len(snapshots))
+        cuts = np.searchsorted(ordered.course, edges)
+        with ThreadPoolExecutor(workers) as pool:
+            jobs = [
+                pool.submit(self._fill, snapshots, _slice(ordered, cuts[i], cuts[i + 1]), edges[i], edges[i + 1], rows)
+                for i in range(len(edges) - 1)
+            ]
+            for job in jobs:
+                job.result()
+        return rows
+
+    def _fill(self, snapshots: Snapshots, observations: Observations, start: int, stop: int, rows: Rows) -> None:
+        """Fill rows start (inclusive) to stop (exclusive) from the observations of exactly those courses."""
+        block = rows.values[start:stop]
+        index = snapshots.index_seconds[start:stop]
+        groups = self._group(observations, index, start)
+        self._put_stats(block, groups, index)
+        self._put_scores(block, groups)
+        if len(self._course_to):
+            block[:, self._course_to] = snapshots.courses.numbers[start:stop, self._course_from]
+        history = self._history(groups, index)
+        rows.prior[start:stop] = self._put_time(block, snapshots, start, stop, history)
+        rows.reached[start:stop] = history.worst[:, _FAMILY_OF] >= _GRADE_OF
+
+    def _group(self, observations: Observations, index: Ints, start: int) -> _Groups:
+        course = observations.course - np.int32(start)
+        seen = observations.seconds <= index[course]
+        seen &= observations.seconds >= -LOOKBACK_SECONDS
+        if not seen.all():
+            observations = _take(observations, seen)
+            course = course[seen]
+        key = course.astype(np.int64)
+        key *= self._codes
+        key += observations.code
+        key <<= _SECOND_BITS
+        key += observations.seconds
+        key += LOOKBACK_SECONDS
+        order = _order(key, observations.value)
+        key, value = key[order], observations.value[order]
+        return self._summarise(key, value, observations.code[order], observations.limit[order])
+
+    def _summarise(
+        self, key: Ints, value: NDArray[np.float64], codes: NDArray[np.int16], limit: NDArray[np.float64]
+    ) -> _Groups:
+        group = key >> _SECOND_BITS
+        seconds = (key & ((1 << _SECOND_BITS) - 1)) - LOOKBACK_SECONDS
+        begins = np.empty(len(key), dtype=bool)
+        begins[:1] = True
+        np.not_equal(group[1:], group[:-1], out=begins[1:])
+        starts = np.flatnonzero(begins)
+        ends = np.append(starts[1:], len(key))[: len(starts)] - 1
+        course, code = np.divmod(group[starts], self._codes)
+        sign = self._sign[code]
+        signed = value * self._sign[codes]
+        worst = np.maximum.reduceat(signed, starts) * sign if len(starts) else value[:0]
+        return _Groups(
+            course=course,
+            code=code,
+            first=value[starts],
+            last=value[ends],
+            worst=worst,
+            first_seconds=seconds[starts],
+            last_seconds=seconds[ends],
+            worst_seconds=self._worst_seconds(seconds, value, codes, starts, worst),
+            limit=limit[ends],
+        )
+
+    def _worst_seconds(
+        self,
+        seconds: Ints,
+        value: NDArray[np.float64],
+        code: NDArray[np.int16],
+        starts: Ints,
+        worst: NDArray[np.float64],
+    ) -> Ints:
+        """When the worst grade was first charted; only grades are asked for, other groups keep their first second."""
+        when = seconds[starts]
+        graded = np.flatnonzero(self._is_grade[code])
+        group = np.searchsorted(starts, graded, side="right") - 1
+        hit = value[graded] == worst[group]
+        # Of several assignments to one place the last one stands: backwards, that is the earliest.
+        when[group[hit][::-1]] = seconds[graded[hit]][::-1]
+        return when
+
+    def _put_stats(self, block: NDArray[np.float32], groups: _Groups, index: Ints) -> None:
+        """Fill the summaries; `what` holds one line for each of _STATS."""
+        scale = self._scale(groups)
+        what = np.empty((len(_STATS), len(groups.code)))
+        what[0], what[1], what[2] = groups.last * scale, groups.first * scale, groups.worst * scale
+        what[3] = self._change(groups, what[1], what[0])
+        at = index[groups.course]
+        what[4] = (at - groups.last_seconds) / HOUR
+        what[5] = (at - groups.first_seconds) / HOUR
+        column = self._stat_columns[:, groups.code]
+        stat, group = np.nonzero(column >= 0)
+        block[groups.course[group], column[stat, group]] = what[stat, group]
+
+    def _scale(self, groups: _Groups) -> NDArray[np.float64]:
+        """1, or one over the upper limit of normal for assays that differ between laboratories."""
+        own = np.where(np.isnan(groups.limit), self._default_limit[groups.code], groups.limit)
+        return np.where(self._per_limit[groups.code], 1.0 / own, 1.0)
+
+    def _change(self, groups: _Groups, first: NDArray[np.float64], last: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Last minus first; on the logarithmic scale for analytes that spread over decades."""
+        ratio = np.log(np.maximum(last, _LOG_FLOOR)) - np.log(np.maximum(first, _LOG_FLOOR))
+        return np.where(self._log[groups.code], ratio, last - first)
+
+    def _put_scores(self, block: NDArray[np.float32], groups: _Groups) -> None:
+        if not self._score_columns:
+            return
+        place = self._score_place[groups.code]
+        scored = np.flatnonzero(place >= 0)
+        inputs = np.full((len(_SCORED), len(block)), np.nan)
+        inputs[place[scored], groups.course[scored]] = groups.last[scored]
+        ldh, creatinine, crp, platelets = inputs
+        for name, column in self._score_columns.items():
+            score = scores.easix(ldh, creatinine, platelets) if name == "easix_log2" else scores.m_easix(ldh, crp / 10.0, platelets)
+            block[:, column] = scores.log2(score)
+
+    def _history(self, groups: _Groups, index: Ints) -> History:
+        worst, hours = np.zeros((len(index), 2)), np.full((len(index), 2), np.nan)
+        graded = np.flatnonzero(self._is_grade[groups.code])
+        if len(graded):
+            course = groups.course[graded]
+            family = (groups.code[graded] == self._grades[1]).astype(np.int64)
+            worst[course, family] = groups.worst[graded]
+            hours[course, family] = (index[course] - groups.worst_seconds[graded]) / HOUR
+        return History(worst, hours)
+
+    def _put_time(
+        self,
+        block: NDArray[np.float32],
+        snapshots: Snapshots,
+        start: int,
+        stop: int,
+        history: History,
+    ) -> NDArray[np.float64]:
+        """Fill the columns of time and therapy; returns the prior log-odds of the block."""
+        index, dose = snapshots.index_seconds[start:stop], snapshots.dose_seconds[start:stop]
+        timing = Timing((index - dose) / HOUR, snapshots.dose_number[start:stop])
+        therapy, indication = snapshots.courses.therapy[start:stop], snapshots.courses.indication[start:stop]
+        rows = self.prior.rows(therapy, indication)
+        fractions = self.prior.fractions(rows, timing)
+        columns = {
+            "hours_since_start": index / HOUR,
+            "hours_since_dose": timing.hours_since_dose,
+            "dose_number": timing.dose_number,
+            "step_up": self.prior.step_up(rows),
+            "crs_onset_fraction": fractions[:, 0],
+        }
+        for name, what in columns.items():
+            if name in self._named:
+                block[:, self._named[name]] = what
+        return self.prior.margins(rows, fractions, history)
+
+
+def _order(key: Ints, value: NDArray[np.float64]) -> Ints:
+    """Positions that sort by key, and by value where keys are equal, whatever the order given."""
+    order = np.argsort(key)
+    ordered = key[order]
+    tied = ordered[1:] == ordered[:-1]
+    return np.lexsort((value, key)) if tied.any() else order
+
+
+def _by_course(observations: Observations) -> Observations:
+    course = observations.course
+    if (course[1:] >= course[:-1]).all():
+        return observations
+    return _take(observations, np.argsort(course, kind="stable"))
+
+
+def _take(observations: Observations, which: NDArray[np.bool_] | Ints) -> Observations:
+    return Observations(
+        observations.course[which],
+        observations.code[which],
+        observations.seconds[which],
+        observations.value[which],
+        observations.limit[which],
+    )
+
+
+def _slice(observations: Observations, start: int, stop: int) -> Observations:
+    return Observations(
+        observations.course[start:stop],
+        observations.code[start:stop],
+        observations.seconds[start:stop],
+        observations.value[start:stop],
+        observations.limit[start:stop],
+    )

@@ -1,0 +1,61 @@
+"""Settings of one training run: a closed type, read once at the edge from TOML and passed down."""
+
+import tomllib
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from features.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How models are fitted and judged.
+
+    fewest_events: an outcome with fewer events (courses) is answered from its published rate, not fitted.
+    rounds: most trees; cross-validation picks how many are used. The penalties are absolute, so that they bind on tens of
+    events and fade on thousands. alert_sensitivity, alert_rate: by which the two thresholds of a band are chosen.
+    """
+
+    seed: int = 20260101
+    folds: int = 5
+    repeats: int = 1
+    fewest_events: int = 20
+    rounds: int = 400
+    learning_rate: float = 0.05
+    max_depth: int = 3
+    min_child_weight: float = 8.0
+    l2_penalty: float = 20.0
+    columns_per_tree: float = 0.7
+    prior_slope_sd: float = 0.5
+    model_slope_sd: float = 0.5
+    intercept_sd: float = 1.0
+    bootstrap: int = 200
+    alert_sensitivity: float = 0.9
+    alert_rate: float = 0.2
+    workers: int = 2
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def read(path: Path | None) -> Settings:
+    """Settings of a TOML file; UsageError for an unknown or mistyped key. None gives the defaults."""
+    if path is None:
+        return Settings()
+    try:
+        body = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(path.name, "the settings file cannot be read as TOML", "see docs/training.md") from error
+    return from_mapping(body, path.name)
+
+
+def from_mapping(body: dict[str, Any], place: str) -> Settings:
+    """Settings of a mapping; every key must be one of Settings and of its type."""
+    types = {field.name: type(getattr(Settings(), field.name)) for field in fields(Settings)}
+    for key, value in body.items():
+        if key not in types:
+            raise UsageError(f"{place}: {key}", "unknown setting", f"use one of {', '.join(sorted(types))}")
+        if not isinstance(value, types[key]) and not (types[key] is float and isinstance(value, int)):
+            raise UsageError(f"{place}: {key}", f"expected a {types[key].__name__}")
+    return Settings(**{key: types[key](value) for key, value in body.items()})

@@ -1,0 +1,162 @@
+"""Discrimination, calibration and error of predicted probabilities, with patient-level bootstrap intervals.
+
+Every metric takes label (n,) in {0, 1}, log-odds (n,) and weight (n,) >= 0, where a weight counts how often a row was
+drawn. Ranks are taken on the log-odds, so that rounding makes no ties. NaN where a metric is not defined.
+"""
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import UndefinedMetricWarning
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from features.predict import sigmoid
+from training.calibrate import penalised_logistic
+
+Array = NDArray[np.float64]
+Metric = Callable[[Array, Array, Array], float]
+
+#: Probabilities closer than this to 0 or 1 are moved here before a logarithm is taken.
+EDGE = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A value with its 95 % interval from resampled patients; NaN where undefined."""
+
+    value: float
+    low: float
+    high: float
+
+
+def auroc(label: Array, score: Array, weight: Array) -> float:
+    """Chance that an event is ranked above a non-event, ties counted half."""
+    if not _both(label, weight):
+        return float("nan")
+    return float(roc_auc_score(label, score, sample_weight=weight))
+
+
+def auprc(label: Array, score: Array, weight: Array) -> float:
+    """Average precision."""
+    if not _both(label, weight):
+        return float("nan")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UndefinedMetricWarning)
+        return float(average_precision_score(label, score, sample_weight=weight))
+
+
+def log_loss(label: Array, score: Array, weight: Array) -> float:
+    """Mean negative log-likelihood, natural logarithm."""
+    return _mean(np.logaddexp(0.0, score) - label * score, weight)
+
+
+def brier(label: Array, score: Array, weight: Array) -> float:
+    """Mean squared error of the probability."""
+    return _mean(np.square(sigmoid(score) - label), weight)
+
+
+def calibration_slope(label: Array, score: Array, weight: Array) -> float:
+    """Slope of a logistic regression of the label on the log-odds; 1 is right, below 1 is too extreme."""
+    if not _both(label, weight) or np.ptp(score) < 1e-9:
+        return float("nan")
+    design = np.column_stack([np.ones_like(score), score])
+    return float(_weighted_logistic(design, label, weight)[1])
+
+
+def calibration_intercept(label: Array, score: Array, weight: Array) -> float:
+    """Calibration in the large: the shift of the log-odds that makes mean predicted equal observed; 0 is right."""
+    if not _both(label, weight):
+        return float("nan")
+    return float(_weighted_logistic(np.ones((len(label), 1)), label, weight, offset=score)[0])
+
+
+def ici(label: Array, score: Array, weight: Array) -> float:
+    """Integrated calibration index: mean distance between the prediction and a smooth calibration curve.
+
+    The curve is a logistic regression on a restricted cubic spline (4 knots) of the log-odds in place of loess.
+    Source: Austin and Steyerberg 2019, Stat Med 38:4051 (index); Harrell, Regression Modeling Strategies (spline).
+    """
+    if not _both(label, weight) or np.ptp(score) < 1e-9:
+        return float("nan")
+    basis = _spline(score)
+    smooth = sigmoid(basis @ _weighted_logistic(basis, label, weight))
+    return _mean(np.abs(smooth - sigmoid(score)), weight)
+
+
+METRICS: Mapping[str, Metric] = {
+    "auroc": auroc,
+    "auprc": auprc,
+    "log_loss": log_loss,
+    "brier": brier,
+    "calibration_slope": calibration_slope,
+    "calibration_intercept": calibration_intercept,
+    "ici": ici,
+}
+
+
+def estimate(
+    label: Array, score: Array, patient: NDArray[np.int64], draws: int, seed: int, names: tuple[str, ...] = tuple(METRICS)
+) -> dict[str, Estimate]:
+    """Each named metric with its 95 % percentile interval over `draws` resamples of whole patients.
+
+    patient: (n,) whole numbers that say whose row it is. A resample in which a metric is undefined is left out.
+    """
+    ones = np.ones_like(score)
+    values = {name: METRICS[name](label, score, ones) for name in names}
+    samples = {name: np.full(draws, np.nan) for name in names}
+    for draw, weight in enumerate(resamples(patient, draws, seed)):
+        drawn = weight > 0
+        for name in names:
+            samples[name][draw] = METRICS[name](label[drawn], score[drawn], weight[drawn])
+    return {name: _interval(values[name], samples[name]) for name in names}
+
+
+def resamples(patient: NDArray[np.int64], draws: int, seed: int) -> list[Array]:
+    """`draws` weights (n,): how often each row's patient was drawn, with replacement, as many patients as there are."""
+    random = np.random.default_rng(seed)
+    _, place = np.unique(patient, return_inverse=True)
+    count = int(place.max()) + 1 if len(place) else 0
+    return [random.multinomial(count, np.full(count, 1 / count))[place].astype(float) for _ in range(draws) if count]
+
+
+def _interval(value: float, sample: Array) -> Estimate:
+    known = sample[~np.isnan(sample)]
+    if not len(known):
+        return Estimate(value, float("nan"), float("nan"))
+    low, high = np.quantile(known, [0.025, 0.975])
+    return Estimate(value, float(low), float(high))
+
+
+def _both(label: Array, weight: Array) -> bool:
+    """Whether both events and non-events are there."""
+    return bool((weight[label > 0] > 0).any() and (weight[label == 0] > 0).any())
+
+
+def _mean(values: Array, weight: Array) -> float:
+    return float(np.average(values, weights=weight)) if weight.sum() > 0 else float("nan")
+
+
+def _weighted_logistic(design: Array, label: Array, weight: Array, offset: Array | float = 0.0) -> Array:
+    """Unpenalised logistic coefficients, rows counted `weight` times."""
+    free = np.full(design.shape[1], np.inf)
+    return penalised_logistic(design, label, np.zeros(design.shape[1]), free, offset, weight)
+
+
+def _spline(score: Array) -> Array:
+    """(n, 4) intercept, log-odds and the two restricted cubic terms of four knots at Harrell's quantiles."""
+    knots = np.quantile(score, [0.05, 0.35, 0.65, 0.95])
+    last, before = knots[-1], knots[-2]
+    width = max(last - knots[0], 1e-9) ** 2
+    columns = [np.ones_like(score), score]
+    for knot in knots[:2]:
+        tail = (last - knot) * _cube(score - before) - (before - knot) * _cube(score - last)
+        columns.append((_cube(score - knot) - tail / max(last - before, 1e-9)) / width)
+    return np.column_stack(columns)
+
+
+def _cube(values: Array) -> Array:
+    positive: Array = np.maximum(values, 0.0) ** 3
+    return positive

@@ -1,0 +1,68 @@
+"""The training table: every course at every index time as a row, with labels and the patient behind it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """N rows, several per course.
+
+    values: (N, columns) float32 rows. prior: (N, outcomes) log-odds. label: (N, outcomes) 1, 0, or NaN where the course is
+    not at risk or its outcome is unknown. patient, course: (N,) whole numbers. index_name: (N,) such as "24h".
+    hours: (N,) since the infusion or the latest dose. treated: (N,) whether tocilizumab or a steroid came before.
+    """
+
+    values: NDArray[np.float32]
+    prior: Array
+    label: Array
+    patient: NDArray[np.int64]
+    course: NDArray[np.int64]
+    index_name: NDArray[np.str_]
+    hours: Array
+    treated: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def take(self, which: NDArray[np.bool_] | NDArray[np.int64]) -> "Table":
+        """The named rows, in that order."""
+        return Table(
+            self.values[which],
+            self.prior[which],
+            self.label[which],
+            self.patient[which],
+            self.course[which],
+            self.index_name[which],
+            self.hours[which],
+            self.treated[which],
+        )
+
+    def usable(self, outcome: int) -> NDArray[np.bool_]:
+        """(N,) rows that can teach or test an outcome: a known label and a published prior."""
+        known: NDArray[np.bool_] = ~np.isnan(self.label[:, outcome]) & ~np.isnan(self.prior[:, outcome])
+        return known
+
+    def events(self, outcome: int) -> int:
+        """Courses that have the outcome at one index time or another."""
+        hit = self.usable(outcome) & (self.label[:, outcome] == 1)
+        return len(np.unique(self.course[hit]))
+
+
+def patient_folds(patient: NDArray[np.int64], strata: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int64]:
+    """(N,) fold of each row: whole patients, dealt at random within strata, so that folds are alike in size and events.
+
+    patient, strata: (N,). A patient's stratum is the largest of its rows. The same seed deals the same folds.
+    """
+    known, place = np.unique(patient, return_inverse=True)
+    stratum = np.full(len(known), np.iinfo(np.int64).min)
+    np.maximum.at(stratum, place, strata)
+    shuffled = np.random.default_rng(seed).permutation(len(known))
+    order = shuffled[np.argsort(stratum[shuffled], kind="stable")]
+    dealt = np.empty(len(known), dtype=np.int64)
+    dealt[order] = np.arange(len(known)) % folds
+    return dealt[place]
