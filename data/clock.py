@@ -33,10 +33,13 @@ def _nowhere(column: pd.Series) -> tuple[Mask, Mask]:
 
 
 def _microseconds(times: pd.Series) -> NDArray[np.int64]:
-    return times.dt.tz_convert("UTC").dt.as_unit("us").astype("int64").to_numpy()
+    stamped: NDArray[np.int64] = times.dt.tz_convert("UTC").dt.as_unit("us").astype("int64").to_numpy(dtype=np.int64)
+    return stamped
 
 
-def row_seconds(frame: pd.DataFrame, course: NDArray[np.int64], starts: NDArray[np.int64], sieve: Sieve) -> NDArray[np.float64]:
+def row_seconds(
+    frame: pd.DataFrame, course: NDArray[np.int64], starts: NDArray[np.int64], sieve: Sieve
+) -> NDArray[np.float64]:
     """(rows,) seconds of each row from its course's start, NaN where the table states no time.
 
     course: (rows,) position of the row's course, any value where it has none. starts: (courses,) microseconds

@@ -99,10 +99,12 @@ def _number(low: float, high: float) -> pandera.Column:
 def courses_schema(catalogue: Catalogue) -> pandera.DataFrameSchema:
     """courses after its numbers were read: flags 0 or 1, numbers within COURSE_NUMBERS, NaN where not known."""
     numbers = {name: _number(*COURSE_NUMBERS.get(name, FLAG)) for name in catalogue.course_columns}
+    # An empty follow-up breaks the same rule as one out of range.
+    followed = pandera.Check.in_range(0, MOST_HOURS, error="follow-up-unusable", ignore_na=False)
     fixed = {
         "course_id": _filled("course-id-missing"),
         "patient_id": _filled("patient-missing"),
-        "follow_up_hours": pandera.Column(float, pandera.Check.in_range(0, MOST_HOURS, error="follow-up-unusable")),
+        "follow_up_hours": pandera.Column(float, followed, nullable=True),
     }
     return pandera.DataFrameSchema({**fixed, **numbers})
 

@@ -51,11 +51,13 @@ def course_rows(raw: pd.DataFrame, catalogue: Catalogue) -> CourseRows:
 
 def _frame(raw: pd.DataFrame, catalogue: Catalogue, sieve: Sieve) -> pd.DataFrame:
     text = {name: _text(raw, name) for name in ("course_id", "patient_id", "site", "therapy", "indication")}
-    values = {name: _number(raw, name, sieve) for name in ("follow_up_hours", *catalogue.course_columns)}
+    values: dict[str, NDArray[np.float64]] = {
+        name: _number(raw, name, sieve) for name in ("follow_up_hours", *catalogue.course_columns)
+    }
     if "sex" in raw.columns:
         sex = words(raw["sex"]).str.upper()
         sieve.note("sex-unknown", "sex", ~sex.isin(SEX).to_numpy())
-        values["sex_male"] = sex.map(SEX).to_numpy(dtype=np.float64)
+        values["sex_male"] = np.array([SEX.get(word, np.nan) for word in sex], dtype=np.float64)
     return pd.DataFrame({**text, **values})
 
 
@@ -128,10 +130,11 @@ def _sorted(frame: pd.DataFrame, starts: NDArray[np.int64], catalogue: Catalogue
 
 
 def step_up(courses: Courses, dosed_in_steps: NDArray[np.bool_], catalogue: Catalogue) -> NDArray[np.bool_]:
-    """(n,) whether the course follows a step-up schedule: by its class, or by its step doses where the class is unknown."""
+    """(n,) whether the schedule is step-up: by the therapy's class, or by charted step doses where that is unknown."""
     known = {text: _schedule(text, catalogue) for text in set(courses.therapy)}
-    schedules = np.array([known[text] for text in courses.therapy], dtype=object)
-    return (schedules == "step-up") | ((schedules == "") & dosed_in_steps)
+    stepped = np.array([known[text] == "step-up" for text in courses.therapy], dtype=bool)
+    unknown = np.array([known[text] == "" for text in courses.therapy], dtype=bool)
+    return stepped | (unknown & dosed_in_steps)
 
 
 def _schedule(text: str, catalogue: Catalogue) -> str:
@@ -147,5 +150,3 @@ def rows_position(names: pd.Series, position: dict[str, int], sieve: Sieve) -> N
     sieve.reject("orphan-course", "course_id", places == unknown)
     sieve.reject("course-rejected", "course_id", places == -1)
     return np.where((places < 0) | (places == unknown), 0, places)
-
-

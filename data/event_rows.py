@@ -19,7 +19,7 @@ MOST_SEVERE = 5
 
 @dataclass(frozen=True, slots=True)
 class EventRows:
-    """events: course (position), seconds (NaN = a peak grade of unknown time), event, value, grading ("" = not stated)."""
+    """events: course (position), seconds (NaN = peak grade of unknown time), event, grading ("" = unstated), value."""
 
     events: pd.DataFrame
     report: RejectionReport

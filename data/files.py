@@ -1,7 +1,7 @@
 """Read and write the files of a cohort: CSV or Parquet. A file that cannot be read is one clear line."""
 
+import csv
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -26,15 +26,16 @@ def find_table(folder: Path, table: str) -> Path:
     return found[0]
 
 
-def read_table(path: Path, text_columns: Iterable[str] = ()) -> pd.DataFrame:
-    """The file as it stands. In a CSV the `text_columns` are read as text, an empty cell is missing.
+def read_table(path: Path) -> pd.DataFrame:
+    """The file as it stands. All of a CSV is read as text, so that nothing is guessed; an empty cell is missing.
 
     DataError, without any cell's content, if the file is truncated, not of its format or not UTF-8.
     """
     try:
-        table = arrow_parquet.read_table(path) if path.suffix == ".parquet" else _read_csv(path, text_columns)
-        return _plain(table).to_pandas()
-    except (pa.ArrowException, OSError, ValueError) as error:
+        table = arrow_parquet.read_table(path) if path.suffix == ".parquet" else _read_csv(path)
+        frame: pd.DataFrame = _plain(table).to_pandas()
+        return frame
+    except (pa.ArrowException, OSError, ValueError, csv.Error) as error:
         # The reader's own message may quote a whole row, so only its kind and place are passed on.
         raise DataError(f"{path}", _what_is_wrong(path, error), "export the table again") from None
 
@@ -51,9 +52,11 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
     return pa.float64() if pa.types.is_decimal(kind) else kind
 
 
-def _read_csv(path: Path, text_columns: Iterable[str]) -> pa.Table:
+def _read_csv(path: Path) -> pa.Table:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        names = next(csv.reader(file), [])
     convert = arrow_csv.ConvertOptions(
-        column_types={name: pa.string() for name in text_columns},
+        column_types={name: pa.string() for name in names},
         null_values=[""],
         strings_can_be_null=True,
         quoted_strings_can_be_null=True,
@@ -68,7 +71,7 @@ def _what_is_wrong(path: Path, error: Exception) -> str:
         return "the file is empty"
     if path.suffix == ".parquet":
         return "not a whole Parquet file (truncated or of another format)"
-    if "UTF8" in message or "UTF-8" in message:
+    if isinstance(error, UnicodeDecodeError) or "UTF8" in message:
         return "not UTF-8 text"
     if found := re.search(r"Expected (\d+) columns, got (\d+)", message):
         return f"cannot be read as CSV: the header has {found[1]} columns and a row has {found[2]}"

@@ -11,10 +11,9 @@ from data.contract import check_columns, check_rows, observations_schema
 from data.course_rows import CourseRows, rows_position
 from data.report import RejectionReport
 from data.sieve import Mask, Sieve, numbers, words
-from features.catalogue import Analyte, Catalogue
+from features.catalogue import Analyte, Catalogue, fold_unit
 from features.course import LATEST_SECONDS, LOOKBACK_SECONDS, Observations
-from features.errors import UnitError
-from features.units import convert_array
+from features.units import is_plausible
 
 Floats = NDArray[np.float64]
 
@@ -68,7 +67,12 @@ def _limits(raw: pd.DataFrame, sieve: Sieve) -> Floats:
 
 
 def _canonical(
-    codes: NDArray[np.int64], analytes: list[Analyte | None], unit: pd.Series, value: Floats, limit: Floats, sieve: Sieve
+    codes: NDArray[np.int64],
+    analytes: list[Analyte | None],
+    unit: pd.Series,
+    value: Floats,
+    limit: Floats,
+    sieve: Sieve,
 ) -> tuple[Floats, Floats]:
     """Values and limits in canonical units: one conversion per (code, unit) pair, then the plausible range."""
     units, spellings = pd.factorize(unit)
@@ -78,12 +82,13 @@ def _canonical(
         analyte = analytes[code]
         assert analyte is not None  # rows of unknown codes left before
         negative[rows] = (value[rows] < 0) & (analyte.plausible_low >= 0)
-        try:
-            value[rows] = convert_array(analyte, value[rows], spellings[spelling])
-            limit[rows] = convert_array(analyte, limit[rows], spellings[spelling])
-        except UnitError:
+        rule = analyte.units.get(fold_unit(spellings[spelling]))
+        if rule is None:
             refused[rows] = True
-        implausible[rows] = (value[rows] < analyte.plausible_low) | (value[rows] > analyte.plausible_high)
+            continue
+        value[rows] = value[rows] * rule.factor + rule.offset
+        limit[rows] = limit[rows] * rule.factor + rule.offset
+        implausible[rows] = ~is_plausible(analyte, value[rows])
     sieve.reject("unit-not-accepted", "unit", refused)
     sieve.reject("value-negative", "value", negative)
     sieve.reject("value-implausible", "value", implausible)

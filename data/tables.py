@@ -12,7 +12,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from data.clock import MICROSECONDS, UNKNOWN_START
-from data.contract import known_columns
 from data.course_rows import CourseRows, Words, course_rows, step_up
 from data.event_rows import event_rows
 from data.files import FORMATS, Format, find_table, read_table, write_table
@@ -59,12 +58,8 @@ def read_cohort(folder: Path, allowed_rejected: float = ALLOWED_REJECTED, catalo
     DataError if a table is missing, unreadable or breaks its contract as a whole, or if more than `allowed_rejected`
     (a fraction) of a table's rows is rejected. Other losses stand in the cohort's report.
     """
-    facts = catalogue or load()
-    return cohort_from_frames(*(_read(folder, table, facts) for table in TABLES), allowed_rejected, facts)
-
-
-def _read(folder: Path, table: str, catalogue: Catalogue) -> pd.DataFrame:
-    return read_table(find_table(folder, table), known_columns(table, catalogue))
+    courses, observations, events = (read_table(find_table(folder, table)) for table in TABLES)
+    return cohort_from_frames(courses, observations, events, allowed_rejected, catalogue)
 
 
 def cohort_from_frames(
@@ -124,9 +119,7 @@ def _with_events(seen: Observations, events: pd.DataFrame, catalogue: Catalogue)
 def _in_order(seen: Observations, catalogue: Catalogue) -> Observations:
     """Sorted by course, name of the code (not its place in the catalogue, which may change), time, value and limit."""
     order = np.lexsort((seen.limit, seen.value, seen.seconds, _name_rank(catalogue)[seen.code], seen.course))
-    return Observations(
-        seen.course[order], seen.code[order], seen.seconds[order], seen.value[order], seen.limit[order]
-    )
+    return Observations(seen.course[order], seen.code[order], seen.seconds[order], seen.value[order], seen.limit[order])
 
 
 def _name_rank(catalogue: Catalogue) -> NDArray[np.int16]:

@@ -11,15 +11,21 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from features.errors import BundleError
 from features.outcomes import OUTCOME_KEYS
 from features.policy import Policy
 from features.prior import TherapyEvidence
 from features.spec import Spec
+
+Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -28,14 +34,58 @@ _JSON_FILES = ("calibration.json", "policy.json", "spec.json", "golden.json", "c
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """log-odds of the answer = intercept + prior_slope x prior log-odds + model_slope x sum of the trees."""
+    """How the parts of an answer add up on the log-odds scale.
+
+    log-odds = intercept + prior_slope x prior + the local shift of the therapy + weight(hours) x sum of the trees,
+    + time_slope x elapsed(hours) while the event has not begun, + begun_shift once a milder grade is there.
+    The trees' weight moves from early_slope at the infusion or dose to late_slope, by half its way in 17 hours.
+    """
 
     intercept: float
     prior_slope: float
-    model_slope: float
+    time_slope: float
+    begun_shift: float
+    early_slope: float
+    late_slope: float
+    therapy_shift: Mapping[str, float] = field(default_factory=dict)
+
+    def combine(self, parts: "Parts", trees: Array) -> Array:
+        """(n,) log-odds of the answer."""
+        shift = np.array([self.therapy_shift.get(key, 0.0) for key in parts.therapy])
+        clock = np.where(parts.begun, self.begun_shift, self.time_slope * elapsed(parts.hours))
+        known = self.intercept + self.prior_slope * parts.prior + shift + clock
+        return known + self.weight(parts.hours) * trees
+
+    def weight(self, hours: Array) -> Array:
+        """(n,) how far the trees are believed."""
+        return self.late_slope + (self.early_slope - self.late_slope) * freshness(hours)
 
 
-PRIOR_ALONE = Calibration(0.0, 1.0, 0.0)
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What is known of n rows of one outcome besides the trees; all (n,).
+
+    prior: log-odds. hours: since the infusion or the latest dose. begun: whether any grade of the event was charted.
+    therapy: catalogue keys.
+    """
+
+    prior: Array
+    hours: Array
+    begun: Flags
+    therapy: NDArray[np.str_] | tuple[str, ...]
+
+
+def elapsed(hours: Array) -> Array:
+    """(n,) the clock as calibration sees it: ln(1 + days since the infusion or the latest dose)."""
+    return np.log1p(hours / 24.0)
+
+
+def freshness(hours: Array) -> Array:
+    """(n,) 1 at the infusion or dose, falling by a factor e each day."""
+    return np.exp(-hours / 24.0)
+
+
+PRIOR_ALONE = Calibration(0.0, 1.0, 0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +114,7 @@ class Bundle:
 def write(bundle: Bundle, folder: Path) -> str:
     """Write the bundle to a folder that does not exist yet, whole or not at all; returns its digest."""
     if folder.exists():
-        raise BundleError(folder.name, "the folder exists already", "choose a new folder: a bundle is never overwritten")
+        raise BundleError(folder.name, "the folder exists already", "name a new one: a bundle is never overwritten")
     folder.parent.mkdir(parents=True, exist_ok=True)
     files = _files(bundle)
     draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".bundle-"))
@@ -85,12 +135,12 @@ def read(folder: Path, expected_digest: str | None = None) -> Bundle:
     if expected_digest and _sha256(manifest_bytes) != expected_digest:
         raise BundleError(MANIFEST, "the digest is not the one that was promoted", "promote the version again")
     manifest = _parse(MANIFEST, manifest_bytes)
-    if manifest.get("format") != FORMAT:
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise BundleError(MANIFEST, f"the format is not {FORMAT}", "use a release that reads this format")
     files = _verified(folder, manifest)
     try:
         return _construct(manifest, files)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(folder.name, f"a file lacks a part this release needs ({type(error).__name__})") from error
 
 

@@ -73,8 +73,10 @@ class Courses:
 class Observations:
     """m observations and events of those courses, in any order.
 
-    course: (m,) int32, position in Courses. code: (m,) int16, position in the catalogue's `codes` (analytes, then events).
-    seconds: (m,) int32 from the course's start. value: (m,) float64 in the analyte's canonical unit (an event's own value).
+    course: (m,) int32, position in Courses.
+    code: (m,) int16, position in the catalogue's `codes` (analytes, then events).
+    seconds: (m,) int32 from the course's start.
+    value: (m,) float64 in the analyte's canonical unit (an event's own value).
     limit: (m,) float64, the laboratory's own upper limit of normal in the canonical unit, NaN where not stated.
     """
 
@@ -98,7 +100,8 @@ class Snapshots:
     """n courses, each looked at from one index time.
 
     index_seconds: (n,) int64, when the question is asked; what is stamped later is not seen.
-    dose_seconds: (n,) int64, time of the latest infusion or step-up dose at or before the index time (0 for a single infusion).
+    dose_seconds: (n,) int64, time of the latest infusion or step-up dose at or before the index time (0 for a single
+    infusion).
     dose_number: (n,) int64, 1 for the first dose or the only infusion.
     """
 

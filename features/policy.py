@@ -10,8 +10,8 @@ from typing import Any
 class Thresholds:
     """Two cut-offs of one outcome's probability and how they did on out-of-fold predictions.
 
-    A probability below `intermediate_from` is low, at or above `high_from` high. sensitivity: share of events at or above
-    `intermediate_from`. alerts_per_100, ppv: of `high_from`. npv: of `intermediate_from`.
+    A probability below `intermediate_from` is low, at or above `high_from` high. sensitivity: share of events at or
+    above `intermediate_from`. alerts_per_100, ppv: of `high_from`. npv: of `intermediate_from`.
     """
 
     intermediate_from: float
@@ -32,7 +32,10 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """thresholds: per outcome trained on data. intended_use: one sentence. therapies: keys and classes seen in training."""
+    """How a bundle may be used.
+
+    thresholds: per outcome trained on data. intended_use: one sentence. therapies: keys and classes seen in training.
+    """
 
     intended_use: str
     thresholds: Mapping[str, Thresholds]

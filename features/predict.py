@@ -7,7 +7,7 @@ import numpy as np
 import xgboost
 from numpy.typing import NDArray
 
-from features.bundle import PRIOR_ALONE, Bundle
+from features.bundle import PRIOR_ALONE, Bundle, Parts
 from features.catalogue import Catalogue
 from features.course import Snapshots
 from features.errors import BundleError
@@ -49,10 +49,7 @@ class Predictor:
         self.prior = Prior(bundle.evidence)
         self.builder = _builder(bundle, self.prior, catalogue)
         self.boosters = {key: _load(key, body, bundle.spec.names) for key, body in bundle.boosters.items()}
-        held = [bundle.calibration.get(key, PRIOR_ALONE) for key in OUTCOME_KEYS]
-        self._intercept = np.array([one.intercept for one in held])
-        self._prior_slope = np.array([one.prior_slope for one in held])
-        self._model_slope = np.array([one.model_slope for one in held])
+        self.calibration = tuple(bundle.calibration.get(key, PRIOR_ALONE) for key in OUTCOME_KEYS)
 
     def predict(self, batch: Snapshots, workers: int = 1) -> Prediction:
         """Probabilities of n courses at their index times."""
@@ -65,7 +62,10 @@ class Predictor:
         for place, key in enumerate(OUTCOME_KEYS):
             if key in self.boosters:
                 trees[:, place] = sum_of_leaves(self.boosters[key], rows.values)
-        log_odds = self._intercept + self._prior_slope * rows.prior + self._model_slope * trees
+        log_odds = np.empty_like(trees)
+        for place, calibration in enumerate(self.calibration):
+            parts = Parts(rows.prior[:, place], rows.hours, rows.begun[:, place], rows.therapy)
+            log_odds[:, place] = calibration.combine(parts, trees[:, place])
         # A grade that was reached is certain, so it never holds a worse grade down.
         probability = coherent(np.where(rows.reached, 1.0, sigmoid(log_odds)))
         return Prediction(rows, trees, log_odds, np.where(rows.reached, np.nan, probability))
@@ -83,7 +83,7 @@ def sigmoid(log_odds: Array) -> Array:
 
 
 def coherent(probability: Array) -> Array:
-    """(n, outcomes) with each worse grade at most as likely as the milder one; the milder grade, better known, stands."""
+    """(n, outcomes), each worse grade at most as likely as the milder one; the milder grade, better known, stands."""
     result = probability.copy()
     for family in FAMILIES:
         result[:, family] = np.minimum.accumulate(result[:, family], axis=1)

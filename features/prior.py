@@ -144,7 +144,8 @@ def _indications(catalogue: Catalogue, rows: Iterable[Rate]) -> list[str]:
     """Indications with a published rate and those below them, the wider before the narrower."""
     published = {above for rate in rows if rate.indication for above in catalogue.indication_lineage(rate.indication)}
     lineages = {key: catalogue.indication_lineage(key) for key in catalogue.indications}
-    return sorted((key for key, line in lineages.items() if published & set(line)), key=lambda key: (len(lineages[key]), key))
+    below = (key for key, line in lineages.items() if published & set(line))
+    return sorted(below, key=lambda key: (len(lineages[key]), key))
 
 
 def _shrunk(rows: list[Rate], above: tuple[float, ...] | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -153,10 +154,11 @@ def _shrunk(rows: list[Rate], above: tuple[float, ...] | None) -> tuple[tuple[fl
     rates, patients = [], []
     for family, position in (("crs", 0), ("icans", 3)):
         weigh = functools.partial(_weight, family)
-        first, n_first = _beta_mean(_cells(rows, f"{family}_1plus", weigh), above and above[position], pulled)
-        third, n_third = _beta_mean(_cells(rows, f"{family}_3plus", weigh), above and above[position + 2], pulled)
+        on_first, on_share, on_third = _centres(above, position)
+        first, n_first = _beta_mean(_cells(rows, f"{family}_1plus", weigh), on_first, pulled)
+        third, n_third = _beta_mean(_cells(rows, f"{family}_3plus", weigh), on_third, pulled)
         third = min(third, first)
-        share, n_share = _beta_mean(_second_share(rows, family, weigh), above and _share_of_second(above, position), pulled)
+        share, n_share = _beta_mean(_second_share(rows, family, weigh), on_share, pulled)
         rates += [first, third + share * (first - third), third]
         patients += [n_first, n_share, n_third]
     return tuple(rates), tuple(patients)
@@ -178,13 +180,19 @@ def _second_share(rows: Iterable[Rate], family: str, weigh: "functools.partial[f
     return [(min(max(share, 0.0), 1.0), patients) for share, patients in cells if patients > 0]
 
 
-def _share_of_second(rates: tuple[float, ...], position: int) -> float:
-    first, second, third = rates[position : position + 3]
-    return (second - third) / (first - third) if first > third else 0.5
+def _centres(above: tuple[float, ...] | None, position: int) -> tuple[float | None, float | None, float | None]:
+    """Grade 1, the share of grade 2, and grade 3 of the level above; None where there is none."""
+    if above is None:
+        return None, None, None
+    first, second, third = above[position : position + 3]
+    return first, (second - third) / (first - third) if first > third else 0.5, third
 
 
 def _beta_mean(cells: list[tuple[float, float]], above: float | None, pulled: float) -> tuple[float, float]:
-    """Mean of the beta posterior with prior mean `above` worth `pulled` patients; half and half events with no level above."""
+    """Mean of the beta posterior with prior mean `above` worth `pulled` patients, or one half worth one patient.
+
+    Also returns the effective number of patients behind the cells.
+    """
     patients = sum(weight for _, weight in cells)
     events = sum(rate * weight for rate, weight in cells)
     centre, strength = (0.5, 1.0) if above is None else (above, pulled)
@@ -314,7 +322,7 @@ class Prior:
         hours = timing.hours_since_dose[:, None]
         within = onset_fraction(hours, self._onset[rows], self._shape[rows, None], self._horizon[rows])
         place = np.minimum(timing.dose_number, STEPS) - 1
-        fraction = self._passed[rows, place, None] + self._share[rows, place, None] * within
+        fraction: Array = self._passed[rows, place, None] + self._share[rows, place, None] * within
         fraction[rows < 0] = np.nan
         return fraction
 
@@ -324,7 +332,7 @@ class Prior:
         result = remaining(rates[:, _RATE_OF], rates[:, _ANY_OF], fractions[:, _FAMILY_OF])
         if history.worst.any():
             result = np.where(history.worst[:, _FAMILY_OF] > 0, self._escalated(rows, rates, history), result)
-        held = np.minimum(np.maximum(result, LOWEST / 10), HIGHEST)
+        held: Array = np.minimum(np.maximum(result, LOWEST / 10), HIGHEST)
         held[rows < 0] = np.nan
         return held
 

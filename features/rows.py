@@ -23,7 +23,7 @@ Ints = NDArray[np.int64]
 _SECOND_BITS = (LOOKBACK_SECONDS + LATEST_SECONDS).bit_length()
 #: Courses whose observations are sorted together: small enough to stay in the processor's cache.
 _BLOCK = 8192
-#: A logarithm is taken of nothing smaller than this, in the analyte's canonical unit.
+#: A logarithm is taken of nothing smaller than this, in the unit of the row.
 _LOG_FLOOR = 1e-3
 _STATS = (Stat.LAST, Stat.FIRST, Stat.WORST, Stat.CHANGE, Stat.AGE, Stat.SINCE_FIRST)
 _GRADES = (Event.CRS_GRADE, Event.ICANS_GRADE)
@@ -39,12 +39,16 @@ class Rows:
     """n rows in the order of the courses.
 
     values: (n, columns) float32, NaN where missing. prior: (n, outcomes) log-odds, NaN where nothing is published.
-    reached: (n, outcomes) whether the outcome's grade was charted at or before the index time.
+    hours: (n,) since the infusion or the latest dose.
+    begun, reached: (n, outcomes) whether any grade, and whether the outcome's grade was charted at or before the index time.
     """
 
     values: NDArray[np.float32]
     prior: NDArray[np.float64]
+    hours: NDArray[np.float64]
+    begun: NDArray[np.bool_]
     reached: NDArray[np.bool_]
+    therapy: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.values)
@@ -52,17 +56,42 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class _Groups:
-    """One entry per (course, code) that has an observation at or before the index time; all (g,)."""
+    """One entry per (course, code) that has an observation at or before the index time; all (g,).
+
+    first, last, worst: in the unit of the row. last_raw: in the analyte's canonical unit.
+    """
 
     course: Ints
     code: Ints
     first: NDArray[np.float64]
     last: NDArray[np.float64]
+    last_raw: NDArray[np.float64]
     worst: NDArray[np.float64]
     first_seconds: Ints
     last_seconds: Ints
     worst_seconds: Ints
-    limit: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Members:
+    """Columns that say whether a therapy or an indication is, or belongs to, another; (keys + 1, columns) flags."""
+
+    columns: Ints
+    place: dict[str, int]
+    flags: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, spec: Spec, kind: str) -> "_Members":
+        columns = [place for place, column in enumerate(spec.columns) if column.kind == kind]
+        named = [spec.columns[place].source for place in columns]
+        known = [[float(name in wider) for name in named] for wider in spec.members.values()]
+        flags = np.array([*known, [np.nan] * len(named)], dtype=np.float32).reshape(len(known) + 1, len(named))
+        return cls(np.array(columns, dtype=np.int64), {key: place for place, key in enumerate(spec.members)}, flags)
+
+    def put(self, block: NDArray[np.float32], keys: tuple[str, ...]) -> None:
+        """Fill the columns of n courses; a key that the spec does not know stays missing."""
+        if len(self.columns):
+            block[:, self.columns] = self.flags[[self.place.get(key, -1) for key in keys]]
 
 
 class RowBuilder:
@@ -83,8 +112,9 @@ class RowBuilder:
         self._is_grade = np.isin(np.arange(self._codes), self._grades)
         self._stat_columns = np.array([self._positions(catalogue, stat) for stat in _STATS])
         self._course_from, self._course_to = self._course_positions(catalogue)
-        self._score_columns = {column.name: place for place, column in enumerate(spec.columns) if column.kind == "score"}
+        self._members = [_Members.of(spec, kind) for kind in ("therapy", "indication")]
         self._named = {column.name: place for place, column in enumerate(spec.columns) if column.kind != "stat"}
+        self._scores_wanted = any(column.kind == "score" for column in spec.columns)
 
     def _positions(self, catalogue: Catalogue, stat: Stat) -> Ints:
         """(codes,) column that holds this summary of each code, -1 where the spec has none."""
@@ -109,8 +139,15 @@ class RowBuilder:
         Observations stamped at or before the index time count, later ones do not, to the second; of several at one
         time the larger counts as the later. The result does not depend on the order of the observations.
         """
-        values = np.full((len(snapshots), len(self.spec.columns)), np.nan, dtype=np.float32)
-        rows = Rows(values, np.empty((len(snapshots), len(OUTCOMES))), np.zeros((len(snapshots), len(OUTCOMES)), bool))
+        n, outcomes = len(snapshots), len(OUTCOMES)
+        rows = Rows(
+            values=np.full((n, len(self.spec.columns)), np.nan, dtype=np.float32),
+            prior=np.empty((n, outcomes)),
+            hours=(snapshots.index_seconds - snapshots.dose_seconds) / HOUR,
+            begun=np.zeros((n, outcomes), dtype=bool),
+            reached=np.zeros((n, outcomes), dtype=bool),
+            therapy=snapshots.courses.therapy,
+        )
         if len(snapshots) <= _BLOCK:
             self._fill(snapshots, snapshots.observations, 0, len(snapshots), rows)
             return rows
@@ -135,9 +172,13 @@ class RowBuilder:
         self._put_scores(block, groups)
         if len(self._course_to):
             block[:, self._course_to] = snapshots.courses.numbers[start:stop, self._course_from]
+        for members, keys in zip(self._members, (snapshots.courses.therapy, snapshots.courses.indication), strict=True):
+            members.put(block, keys[start:stop])
         history = self._history(groups, index)
         rows.prior[start:stop] = self._put_time(block, snapshots, start, stop, history)
-        rows.reached[start:stop] = history.worst[:, _FAMILY_OF] >= _GRADE_OF
+        worst = history.worst[:, _FAMILY_OF]
+        rows.begun[start:stop] = worst > 0
+        rows.reached[start:stop] = worst >= _GRADE_OF
 
     def _group(self, observations: Observations, index: Ints, start: int) -> _Groups:
         course = observations.course - np.int32(start)
@@ -152,13 +193,11 @@ class RowBuilder:
         key <<= _SECOND_BITS
         key += observations.seconds
         key += LOOKBACK_SECONDS
-        order = _order(key, observations.value)
-        key, value = key[order], observations.value[order]
-        return self._summarise(key, value, observations.code[order], observations.limit[order])
+        order = _order(key, observations)
+        return self._summarise(key[order], _take(observations, order))
 
-    def _summarise(
-        self, key: Ints, value: NDArray[np.float64], codes: NDArray[np.int16], limit: NDArray[np.float64]
-    ) -> _Groups:
+    def _summarise(self, key: Ints, ordered: Observations) -> _Groups:
+        value, codes = self._scaled(ordered), ordered.code
         group = key >> _SECOND_BITS
         seconds = (key & ((1 << _SECOND_BITS) - 1)) - LOOKBACK_SECONDS
         begins = np.empty(len(key), dtype=bool)
@@ -167,20 +206,30 @@ class RowBuilder:
         starts = np.flatnonzero(begins)
         ends = np.append(starts[1:], len(key))[: len(starts)] - 1
         course, code = np.divmod(group[starts], self._codes)
-        sign = self._sign[code]
         signed = value * self._sign[codes]
-        worst = np.maximum.reduceat(signed, starts) * sign if len(starts) else value[:0]
+        worst = np.maximum.reduceat(signed, starts) * self._sign[code] if len(starts) else value[:0]
         return _Groups(
             course=course,
             code=code,
             first=value[starts],
             last=value[ends],
+            last_raw=ordered.value[ends],
             worst=worst,
             first_seconds=seconds[starts],
             last_seconds=seconds[ends],
             worst_seconds=self._worst_seconds(seconds, value, codes, starts, worst),
-            limit=limit[ends],
         )
+
+    def _scaled(self, observations: Observations) -> NDArray[np.float64]:
+        """(m,) values in the unit of the row: each over its own upper limit where laboratories differ."""
+        place = np.flatnonzero(self._per_limit[observations.code])
+        if not len(place):
+            return observations.value
+        limit = observations.limit[place]
+        default = self._default_limit[observations.code[place]]
+        value = observations.value.copy()
+        value[place] /= np.where(np.isnan(limit), default, limit)
+        return value
 
     def _worst_seconds(
         self,
@@ -201,10 +250,9 @@ class RowBuilder:
 
     def _put_stats(self, block: NDArray[np.float32], groups: _Groups, index: Ints) -> None:
         """Fill the summaries; `what` holds one line for each of _STATS."""
-        scale = self._scale(groups)
         what = np.empty((len(_STATS), len(groups.code)))
-        what[0], what[1], what[2] = groups.last * scale, groups.first * scale, groups.worst * scale
-        what[3] = self._change(groups, what[1], what[0])
+        what[0], what[1], what[2] = groups.last, groups.first, groups.worst
+        what[3] = self._change(groups)
         at = index[groups.course]
         what[4] = (at - groups.last_seconds) / HOUR
         what[5] = (at - groups.first_seconds) / HOUR
@@ -212,27 +260,23 @@ class RowBuilder:
         stat, group = np.nonzero(column >= 0)
         block[groups.course[group], column[stat, group]] = what[stat, group]
 
-    def _scale(self, groups: _Groups) -> NDArray[np.float64]:
-        """1, or one over the upper limit of normal for assays that differ between laboratories."""
-        own = np.where(np.isnan(groups.limit), self._default_limit[groups.code], groups.limit)
-        return np.where(self._per_limit[groups.code], 1.0 / own, 1.0)
-
-    def _change(self, groups: _Groups, first: NDArray[np.float64], last: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _change(self, groups: _Groups) -> NDArray[np.float64]:
         """Last minus first; on the logarithmic scale for analytes that spread over decades."""
-        ratio = np.log(np.maximum(last, _LOG_FLOOR)) - np.log(np.maximum(first, _LOG_FLOOR))
-        return np.where(self._log[groups.code], ratio, last - first)
+        ratio = np.log(np.maximum(groups.last, _LOG_FLOOR)) - np.log(np.maximum(groups.first, _LOG_FLOOR))
+        return np.where(self._log[groups.code], ratio, groups.last - groups.first)
 
     def _put_scores(self, block: NDArray[np.float32], groups: _Groups) -> None:
-        if not self._score_columns:
+        if not self._scores_wanted:
             return
         place = self._score_place[groups.code]
         scored = np.flatnonzero(place >= 0)
         inputs = np.full((len(_SCORED), len(block)), np.nan)
-        inputs[place[scored], groups.course[scored]] = groups.last[scored]
+        inputs[place[scored], groups.course[scored]] = groups.last_raw[scored]
         ldh, creatinine, crp, platelets = inputs
-        for name, column in self._score_columns.items():
-            score = scores.easix(ldh, creatinine, platelets) if name == "easix_log2" else scores.m_easix(ldh, crp / 10.0, platelets)
-            block[:, column] = scores.log2(score)
+        if "easix_log2" in self._named:
+            block[:, self._named["easix_log2"]] = scores.log2(scores.easix(ldh, creatinine, platelets))
+        if "m_easix_log2" in self._named:
+            block[:, self._named["m_easix_log2"]] = scores.log2(scores.m_easix(ldh, crp / 10.0, platelets))
 
     def _history(self, groups: _Groups, index: Ints) -> History:
         worst, hours = np.zeros((len(index), 2)), np.full((len(index), 2), np.nan)
@@ -271,12 +315,14 @@ class RowBuilder:
         return self.prior.margins(rows, fractions, history)
 
 
-def _order(key: Ints, value: NDArray[np.float64]) -> Ints:
-    """Positions that sort by key, and by value where keys are equal, whatever the order given."""
+def _order(key: Ints, observations: Observations) -> Ints:
+    """Positions that sort by key; equal keys by value, then by limit with none stated first."""
     order = np.argsort(key)
     ordered = key[order]
-    tied = ordered[1:] == ordered[:-1]
-    return np.lexsort((value, key)) if tied.any() else order
+    if not (ordered[1:] == ordered[:-1]).any():
+        return order
+    limit = np.where(np.isnan(observations.limit), -np.inf, observations.limit)
+    return np.lexsort((limit, observations.value, key))
 
 
 def _by_course(observations: Observations) -> Observations:

@@ -20,7 +20,7 @@ def s_easix(ldh: Array, platelets: Array) -> Array:
 
 
 def m_easix(ldh: Array, crp_mg_per_dl: Array, platelets: Array) -> Array:
-    """Modified EASIX = LDH [U/L] x CRP [mg/dL] / platelets [10^9/L]. CRP is in mg/dL (mg/L / 10). Source: Pennisi 2021."""
+    """Modified EASIX = LDH [U/L] x CRP [mg/dL] / platelets [10^9/L]; CRP mg/dL = mg/L / 10. Source: Pennisi 2021."""
     return ldh * crp_mg_per_dl / _positive(platelets)
 
 

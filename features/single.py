@@ -13,7 +13,7 @@ from features.course import Courses, Observations, Snapshots
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """One observation or event: a catalogue code, seconds from the start, value in the canonical unit, own upper limit."""
+    """An observation or event: catalogue code, seconds from the start, value, own upper limit (canonical units)."""
 
     code: str
     seconds: int
@@ -59,17 +59,19 @@ class CourseInput:
 def snapshots(catalogue: Catalogue, inputs: Sequence[CourseInput]) -> Snapshots:
     """n inputs as one batch, in their order; KeyError for a code or a course column the catalogue does not have."""
     columns = catalogue.course_columns
+    positions = {name: position for position, name in enumerate(columns)}
     numbers = np.full((len(inputs), len(columns)), np.nan)
     for place, one in enumerate(inputs):
         for name, value in one.numbers.items():
-            numbers[place, catalogue.course_position(name)] = value
+            numbers[place, positions[name]] = value
     flat = [
         (place, catalogue.code_position(seen.code), seen.seconds, seen.value, seen.limit)
         for place, one in enumerate(inputs)
         for seen in one.observations
     ]
+    therapy, indication = tuple(one.therapy for one in inputs), tuple(one.indication for one in inputs)
     return Snapshots(
-        courses=Courses(tuple(one.therapy for one in inputs), tuple(one.indication for one in inputs), numbers, columns),
+        courses=Courses(therapy, indication, numbers, columns),
         observations=_columns(flat),
         index_seconds=np.array([one.index_seconds for one in inputs], dtype=np.int64),
         dose_seconds=np.array([one.dose_seconds for one in inputs], dtype=np.int64),

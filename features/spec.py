@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -33,8 +33,10 @@ class Stat(StrEnum):
 class Column:
     """One column of the row.
 
-    name: unique; "code.stat" for a summary of observations. kind: "time" | "therapy" | "course" | "stat" | "score".
-    unit: of the value in the row. monotone: +1 if a higher value never lowers the risk, -1 if it never raises it, else 0.
+    name: unique; "code.stat" for a summary of observations.
+    kind: "time" | "evidence" | "therapy" | "indication" | "course" | "stat" | "score".
+    unit: of the value in the row.
+    monotone: +1 if a higher value never lowers the risk, -1 if it never raises it, else 0.
     """
 
     name: str
@@ -71,10 +73,15 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """The columns in order, and the rules by which the analytes behind them are summarised (code -> rule)."""
+    """The columns in order, and the facts by which they are filled.
+
+    rules: code -> how the analyte is summarised. members: therapy, class or indication key -> that key and every wider
+    one it belongs to.
+    """
 
     columns: tuple[Column, ...]
     rules: Mapping[str, Rule]
+    members: Mapping[str, tuple[str, ...]]
     ranges: tuple[Range, ...] = ()
 
     @property
@@ -83,25 +90,30 @@ class Spec:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over the columns in order and the rules; two specs with one fingerprint build the same row."""
-        body = {"columns": [asdict(column) for column in self.columns], "rules": _rules_json(self.rules)}
-        return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        """SHA-256 over all but the ranges; two specs with one fingerprint build the same row."""
+        return hashlib.sha256(json.dumps(self._facts(), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "columns": [asdict(column) for column in self.columns],
+            "rules": _rules_json(self.rules),
+            "members": {key: list(wider) for key, wider in self.members.items()},
+        }
 
     def keep(self, names: Iterable[str]) -> "Spec":
         """The same columns in the same order, without those not named."""
         wanted = set(names)
-        return Spec(tuple(column for column in self.columns if column.name in wanted), self.rules)
+        return replace(self, columns=tuple(column for column in self.columns if column.name in wanted), ranges=())
 
     def with_ranges(self, values: NDArray[np.float32]) -> "Spec":
         """Remember what the training rows, (n, columns), held."""
-        return Spec(self.columns, self.rules, tuple(_range(values[:, position]) for position in range(values.shape[1])))
+        return replace(self, ranges=tuple(_range(values[:, position]) for position in range(values.shape[1])))
 
     def to_json(self) -> dict[str, Any]:
         return {
             "format": FORMAT,
             "fingerprint": self.fingerprint,
-            "columns": [asdict(column) for column in self.columns],
-            "rules": _rules_json(self.rules),
+            **self._facts(),
             "ranges": [asdict(one) for one in self.ranges],
         }
 
@@ -110,7 +122,8 @@ class Spec:
         """Parse, check, then construct; BundleError where the stored fingerprint is not that of the columns."""
         spec = cls(
             tuple(Column(**column) for column in body["columns"]),
-            {code: Rule(**{**rule, "upper_limit": _number(rule["upper_limit"])}) for code, rule in body["rules"].items()},
+            {code: Rule(**{**one, "upper_limit": _number(one["upper_limit"])}) for code, one in body["rules"].items()},
+            {key: tuple(wider) for key, wider in body["members"].items()},
             tuple(Range(**one) for one in body["ranges"]),
         )
         if body["format"] != FORMAT or body["fingerprint"] != spec.fingerprint:
@@ -130,13 +143,33 @@ def full(catalogue: Catalogue) -> Spec:
     """Every column that the catalogue allows, in catalogue order."""
     columns = [
         *_time_columns(),
+        *(_member_column("therapy", key) for key in (*catalogue.classes, *catalogue.therapies)),
+        *(_member_column("indication", key) for key in _with_groups(catalogue)),
         *(_course_column(name) for name in catalogue.course_columns),
         *(_stat_column(analyte, stat) for analyte in catalogue.analytes.values() for stat in _ANALYTE_STATS),
         *(_event_column(event, stat) for event, stats in _EVENT_STATS.items() for stat in stats),
         Column("easix_log2", "score", "easix", "", "log2", "endothelial activation score", 1),
         Column("m_easix_log2", "score", "m_easix", "", "log2", "endothelial activation score", 1),
     ]
-    return Spec(tuple(columns), {key: _rule(analyte) for key, analyte in catalogue.analytes.items()})
+    rules = {key: _rule(analyte) for key, analyte in catalogue.analytes.items()}
+    return Spec(tuple(columns), rules, _members(catalogue))
+
+
+def _with_groups(catalogue: Catalogue) -> list[str]:
+    return [*dict.fromkeys(one.group for one in catalogue.indications.values()), *catalogue.indications]
+
+
+def _members(catalogue: Catalogue) -> dict[str, tuple[str, ...]]:
+    """Each therapy, class and indication with all it belongs to; an indication belongs to its group, too."""
+    therapies = {key: (key, *catalogue.lineage(key)) for key in catalogue.therapies}
+    classes = {key: catalogue.lineage(key) for key in catalogue.classes}
+    indications = {key: (*catalogue.indication_lineage(key), one.group) for key, one in catalogue.indications.items()}
+    return {**therapies, **classes, **indications}
+
+
+def _member_column(what: str, key: str) -> Column:
+    """1 where the course's therapy (or indication) is this one or belongs to it, else 0."""
+    return Column(f"{what}={key}", what, key, "", "1", what, 0)
 
 
 def _rule(analyte: Analyte) -> Rule:
@@ -165,8 +198,8 @@ def _time_columns() -> list[Column]:
         Column("hours_since_start", "time", "index_seconds", "", "h", "time", 0),
         Column("hours_since_dose", "time", "dose_seconds", "", "h", "time", 0),
         Column("dose_number", "time", "dose_number", "", "1", "time", 0),
-        Column("step_up", "therapy", "schedule", "", "1", "therapy", 0),
-        Column("crs_onset_fraction", "therapy", "onset", "", "1", "time", 0),
+        Column("step_up", "evidence", "schedule", "", "1", "therapy", 0),
+        Column("crs_onset_fraction", "evidence", "onset", "", "1", "time", 0),
     ]
 
 
@@ -177,7 +210,8 @@ def _course_column(name: str) -> Column:
 def _stat_column(analyte: Analyte, stat: Stat) -> Column:
     settled = stat in (Stat.LAST, Stat.WORST) and analyte.key in _MONOTONE_ANALYTES
     direction = (1 if analyte.worse == "high" else -1) if settled else 0
-    return Column(f"{analyte.key}.{stat}", "stat", analyte.key, stat, _stat_unit(analyte, stat), analyte.concept, direction)
+    name, unit = f"{analyte.key}.{stat}", _stat_unit(analyte, stat)
+    return Column(name, "stat", analyte.key, stat, unit, analyte.concept, direction)
 
 
 #: Analytes whose rise (or fall) is settled biology of CRS; see the glossary for the sources.

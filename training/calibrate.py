@@ -1,28 +1,57 @@
 """How far the prior and the trees are to be believed: a penalised logistic fit on out-of-fold scores."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.bundle import Calibration
+from features.bundle import Calibration, Parts, elapsed, freshness
 from features.predict import sigmoid
 from training.config import Settings
 
 Array = NDArray[np.float64]
 
 
-def calibrate(prior: Array, trees: Array, label: Array, settings: Settings) -> Calibration:
-    """Intercept and the two slopes of one outcome; all inputs (n,), label 0 or 1.
+def take(parts: Parts, which: NDArray[np.bool_] | NDArray[np.int64]) -> Parts:
+    """The named rows, in that order."""
+    return Parts(parts.prior[which], parts.hours[which], parts.begun[which], np.asarray(parts.therapy)[which])
 
-    Each coefficient has a normal prior: intercept around 0, slopes around 1. With few events they stay there, with many
-    the data decide. Trees without signal out of fold thus lose their weight.
+
+def calibrate(
+    parts: Parts, trees: Array, label: Array, settings: Settings, spread: Mapping[str, float], courses: int
+) -> Calibration:
+    """How far to believe the prior, the clock and the trees, for one outcome; arrays (n,), label 0 or 1.
+
+    Each coefficient has a normal prior: prior and late trees around 1, the rest around 0, so that with few events they
+    stay there and with many the data decide. Trees must earn their weight at the infusion itself. spread: therapy key ->
+    standard deviation of a centre's own level around the published one. courses: how many courses the n rows come from;
+    rows of one course share one outcome, so that together they count as one.
     """
-    design = np.column_stack([np.ones_like(prior), prior, trees])
-    centre = np.array([0.0, 1.0, 1.0])
-    spread = np.array([settings.intercept_sd, settings.prior_slope_sd, settings.model_slope_sd])
-    intercept, prior_slope, model_slope = penalised_logistic(design, label, centre, spread)
-    return Calibration(float(intercept), float(prior_slope), float(max(model_slope, 0.0)))
+    keys = sorted(spread)
+    fresh = freshness(parts.hours)
+    clock = np.where(parts.begun, 0.0, elapsed(parts.hours))
+    member = np.asarray(parts.therapy)[:, None] == np.array(keys)
+    design = np.column_stack(
+        [np.ones_like(trees), parts.prior, clock, parts.begun, trees * fresh, trees * (1 - fresh), member]
+    )
+    centre = np.zeros(design.shape[1])
+    centre[[1, 5]] = 1.0
+    widths = np.array([*_widths(settings), *(spread[key] for key in keys)])
+    found = penalised_logistic(design, label, centre, widths, weight=courses / len(label)).tolist()
+    early, late = max(found[4], 0.0), max(found[5], 0.0)
+    return Calibration(*found[:4], early, late, dict(zip(keys, found[6:], strict=True)))
+
+
+def _widths(settings: Settings) -> list[float]:
+    return [
+        settings.intercept_sd,
+        settings.prior_slope_sd,
+        settings.time_slope_sd,
+        settings.begun_shift_sd,
+        settings.early_slope_sd,
+        settings.late_slope_sd,
+    ]
 
 
 def penalised_logistic(

@@ -27,8 +27,12 @@ class Settings:
     min_child_weight: float = 8.0
     l2_penalty: float = 20.0
     columns_per_tree: float = 0.7
-    prior_slope_sd: float = 0.5
-    model_slope_sd: float = 0.5
+    prior_slope_sd: float = 1.0
+    time_slope_sd: float = 0.5
+    begun_shift_sd: float = 0.5
+    early_slope_sd: float = 0.2
+    late_slope_sd: float = 0.5
+    centre_sd: float = 0.3
     intercept_sd: float = 1.0
     bootstrap: int = 200
     alert_sensitivity: float = 0.9

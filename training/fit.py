@@ -1,6 +1,6 @@
 """Fitting one outcome: a small booster that starts from the prior, its out-of-fold scores, and its calibration."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -12,13 +12,27 @@ from numpy.typing import NDArray
 from features.bundle import Calibration
 from features.predict import sum_of_leaves
 from features.spec import Spec
-from training.calibrate import calibrate
+from training.calibrate import calibrate, take
 from training.config import Settings
 from training.table import Table, patient_folds
 
 Array = NDArray[np.float64]
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How one outcome is fitted.
+
+    outcome: position in OUTCOMES. spread: therapy key -> standard deviation of a centre's level around the published.
+    """
+
+    outcome: int
+    spec: Spec
+    spread: Mapping[str, float]
+    settings: Settings
+    seed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,83 +50,90 @@ class Fitted:
     log_odds: Array
 
 
-def fit_outcome(table: Table, outcome: int, spec: Spec, settings: Settings, seed: int) -> Fitted:
-    """Fit one outcome on all its usable rows; how many trees and how far to trust them comes from patient-grouped folds."""
-    rows = np.flatnonzero(table.usable(outcome))
+def fit_outcome(table: Table, plan: Plan) -> Fitted:
+    """Fit one outcome on all its usable rows; how many trees, and how far to trust them, come from patient folds."""
+    rows = np.flatnonzero(table.usable(plan.outcome))
     part = table.take(rows)
-    label, prior = part.label[:, outcome], part.prior[:, outcome]
-    fold_of = patient_folds(part.patient, label.astype(np.int64), settings.folds, seed)
-    rounds, trees = _out_of_fold(part, outcome, spec, settings, fold_of)
-    log_odds = cross_calibrated(prior, trees, label, fold_of, settings)
-    calibration = calibrate(prior, trees, label, settings)
-    booster = train_booster(part.values, prior, label, spec, settings, rounds) if rounds else None
+    label = part.label[:, plan.outcome]
+    fold_of = patient_folds(part.patient, label.astype(np.int64), plan.settings.folds, plan.seed)
+    rounds, trees = _out_of_fold(part, plan, fold_of)
+    log_odds = np.empty(len(part))
+    for fold in np.unique(fold_of):
+        own, others = fold_of == fold, fold_of != fold
+        held = _calibrate(part.take(others), trees[others], plan)
+        log_odds[own] = held.combine(take(part.parts(plan.outcome), own), trees[own])
+    booster = train_booster(part, plan, rounds) if rounds else None
     saved = bytes(booster.save_raw("ubj")) if booster is not None else None
-    return Fitted(saved, calibration, rounds, rows, log_odds)
+    return Fitted(saved, _calibrate(part, trees, plan), rounds, rows, log_odds)
 
 
-def predict_outcome(fitted: Fitted, values: NDArray[np.float32], prior: Array) -> Array:
-    """(n,) calibrated log-odds of rows that were not fitted on."""
-    trees = np.zeros(len(values))
+def predict_outcome(fitted: Fitted, table: Table, outcome: int) -> Array:
+    """(N,) calibrated log-odds of rows that were not fitted on."""
+    trees = np.zeros(len(table))
     if fitted.booster is not None:
         booster = xgboost.Booster({"nthread": 1})
         booster.load_model(bytearray(fitted.booster))
-        trees = sum_of_leaves(booster, values).astype(float)
-    return combine(fitted.calibration, prior, trees)
+        trees = sum_of_leaves(booster, table.values).astype(float)
+    return fitted.calibration.combine(table.parts(outcome), trees)
 
 
-def combine(calibration: Calibration, prior: Array, trees: Array) -> Array:
-    """(n,) log-odds of the answer."""
-    return calibration.intercept + calibration.prior_slope * prior + calibration.model_slope * trees
+def _calibrate(part: Table, trees: Array, plan: Plan) -> Calibration:
+    parts, label = part.parts(plan.outcome), part.label[:, plan.outcome]
+    return calibrate(parts, trees, label, plan.settings, plan.spread, part.courses)
 
 
-def cross_calibrated(prior: Array, trees: Array, label: Array, fold_of: NDArray[np.int64], settings: Settings) -> Array:
-    """(n,) log-odds, each row calibrated on the other folds only."""
-    log_odds = np.empty_like(prior)
-    for fold in np.unique(fold_of):
-        own, others = fold_of == fold, fold_of != fold
-        calibration = calibrate(prior[others], trees[others], label[others], settings)
-        log_odds[own] = combine(calibration, prior[own], trees[own])
-    return log_odds
+def _start(part: Table, plan: Plan) -> Calibration:
+    """The prior brought to the local level, without trees."""
+    return _calibrate(part, np.zeros(len(part)), plan)
 
 
-def _out_of_fold(
-    part: Table, outcome: int, spec: Spec, settings: Settings, fold_of: NDArray[np.int64]
-) -> tuple[int, Array]:
+def _out_of_fold(part: Table, plan: Plan, fold_of: NDArray[np.int64]) -> tuple[int, Array]:
     """The number of trees with the least out-of-fold log loss, and the trees' out-of-fold sums, (n,), at that number."""
-    label, prior = part.label[:, outcome], part.prior[:, outcome]
-
-    def one(fold: int) -> tuple[xgboost.Booster, Array]:
-        train, test = fold_of != fold, fold_of == fold
-        judge = matrix(part.values[test], spec, label[test], prior[test])
-        learn = matrix(part.values[train], spec, label[train], prior[train])
-        record: dict[str, dict[str, list[float]]] = {}
-        booster = xgboost.train(
-            parameters(spec, settings), learn, settings.rounds, evals=[(judge, "test")], evals_result=record, verbose_eval=False
-        )
-        return booster, np.array(record["test"]["logloss"]) * test.sum()
-
     folds = np.unique(fold_of)
-    fitted = in_parallel(one, folds, settings.workers)
-    losses = np.sum([loss for _, loss in fitted], axis=0)
-    unfitted = np.sum(np.logaddexp(0.0, prior) - label * prior)
-    rounds = int(np.argmin(losses)) + 1 if losses.min() < unfitted else 0
-    trees = np.zeros(len(label))
+    fitted = in_parallel(
+        lambda fold: _judged(part.take(fold_of != fold), part.take(fold_of == fold), plan), folds, plan.settings.workers
+    )
+    losses = np.sum([losses for _, losses in fitted], axis=0)
+    rounds = int(np.argmin(losses))
+    trees = np.zeros(len(part))
     for fold, (booster, _) in zip(folds, fitted, strict=True):
         if rounds:
             trees[fold_of == fold] = sum_of_leaves(booster[:rounds], part.values[fold_of == fold])
     return rounds, trees
 
 
-def train_booster(
-    values: NDArray[np.float32], prior: Array, label: Array, spec: Spec, settings: Settings, rounds: int
-) -> xgboost.Booster:
-    """A booster of `rounds` trees that start from the prior's log-odds."""
-    return xgboost.train(parameters(spec, settings), matrix(values, spec, label, prior), rounds, verbose_eval=False)
+def _judged(train: Table, test: Table, plan: Plan) -> tuple[xgboost.Booster, Array]:
+    """A booster of the most trees allowed, and its summed log loss on the test rows after 0, 1, 2, ... trees."""
+    level = _start(train, plan)
+    judge, learn = _matrix(test, plan, level), _matrix(train, plan, level)
+    record: dict[str, dict[str, list[float]]] = {}
+    booster = xgboost.train(
+        parameters(plan.spec, plan.settings),
+        learn,
+        plan.settings.rounds,
+        evals=[(judge, "test")],
+        evals_result=record,
+        verbose_eval=False,
+    )
+    start, label = level.combine(test.parts(plan.outcome), np.zeros(len(test))), test.label[:, plan.outcome]
+    without = float(np.sum(np.logaddexp(0.0, start) - label * start))
+    return booster, np.array([without, *(np.array(record["test"]["logloss"]) * len(test))])
 
 
-def matrix(values: NDArray[np.float32], spec: Spec, label: Array, prior: Array) -> xgboost.DMatrix:
-    """XGBoost's matrix of rows, (n, columns), with the prior as its base margin."""
-    return xgboost.DMatrix(values, label=label, base_margin=prior, feature_names=list(spec.names), nthread=1)
+def train_booster(part: Table, plan: Plan, rounds: int) -> xgboost.Booster:
+    """A booster of `rounds` trees that start from the prior, brought to the local level."""
+    learn = _matrix(part, plan, _start(part, plan))
+    return xgboost.train(parameters(plan.spec, plan.settings), learn, rounds, verbose_eval=False)
+
+
+def _matrix(part: Table, plan: Plan, level: Calibration) -> xgboost.DMatrix:
+    return xgboost.DMatrix(
+        part.values,
+        label=part.label[:, plan.outcome],
+        base_margin=level.combine(part.parts(plan.outcome), np.zeros(len(part))),
+        feature_names=list(plan.spec.names),
+        nthread=1,
+    )
 
 
 def parameters(spec: Spec, settings: Settings) -> dict[str, object]:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from features.bundle import Parts
+
 Array = NDArray[np.float64]
 
 
@@ -14,7 +16,9 @@ class Table:
 
     values: (N, columns) float32 rows. prior: (N, outcomes) log-odds. label: (N, outcomes) 1, 0, or NaN where the course is
     not at risk or its outcome is unknown. patient, course: (N,) whole numbers. index_name: (N,) such as "24h".
-    hours: (N,) since the infusion or the latest dose. treated: (N,) whether tocilizumab or a steroid came before.
+    hours: (N,) since the infusion or the latest dose.
+    begun: (N, outcomes) whether any grade of the outcome's event was charted. treated: (N,) whether tocilizumab or a steroid came before.
+    therapy: (N,) catalogue keys.
     """
 
     values: NDArray[np.float32]
@@ -24,7 +28,9 @@ class Table:
     course: NDArray[np.int64]
     index_name: NDArray[np.str_]
     hours: Array
+    begun: NDArray[np.bool_]
     treated: NDArray[np.bool_]
+    therapy: NDArray[np.str_]
 
     def __len__(self) -> int:
         return len(self.values)
@@ -39,13 +45,24 @@ class Table:
             self.course[which],
             self.index_name[which],
             self.hours[which],
+            self.begun[which],
             self.treated[which],
+            self.therapy[which],
         )
 
     def usable(self, outcome: int) -> NDArray[np.bool_]:
         """(N,) rows that can teach or test an outcome: a known label and a published prior."""
         known: NDArray[np.bool_] = ~np.isnan(self.label[:, outcome]) & ~np.isnan(self.prior[:, outcome])
         return known
+
+    def parts(self, outcome: int) -> Parts:
+        """What calibration looks at besides the trees."""
+        return Parts(self.prior[:, outcome], self.hours, self.begun[:, outcome], self.therapy)
+
+    @property
+    def courses(self) -> int:
+        """How many courses the rows come from."""
+        return len(np.unique(self.course))
 
     def events(self, outcome: int) -> int:
         """Courses that have the outcome at one index time or another."""

@@ -1,0 +1,86 @@
+"""What a request looks like. Fields that are not named here are refused, so that a misspelt one is never ignored.
+
+All times are hours from the course's start: the infusion, or the first dose of a T-cell engager.
+"""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+MOST_OBSERVATIONS = 2_000
+MOST_EVENTS = 500
+MOST_COURSES = 1_000
+#: Largest body in bytes, per route.
+BODY_LIMITS = {"/predict": 1 << 20, "/predict_batch": 16 << 20}
+
+Text = Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class Observation(Struct, frozen=True, forbid_unknown_fields=True):
+    """A laboratory value, cytokine or vital sign.
+
+    code: an analyte key of the catalogue, or a bare LOINC code. comparator: "<" or ">" where the analyser reports its
+    limit, which is then the value.
+    upper_limit: the laboratory's own upper limit of normal, in `unit`.
+    """
+
+    code: Text
+    value: float
+    unit: Text
+    hours: float
+    comparator: str | None = None
+    upper_limit: float | None = None
+
+
+class CourseEvent(Struct, frozen=True, forbid_unknown_fields=True):
+    """A charted event. value: the grade of crs_grade and icans_grade, the dose number of step_dose; otherwise 1."""
+
+    event: Text
+    hours: float
+    value: float | None = None
+    grading: str | None = None
+
+
+class Course(Struct, frozen=True, forbid_unknown_fields=True):
+    """What does not change over the course. null or absent means unknown; false means known to be absent.
+
+    therapy: key, generic name, brand or alias. therapy_class: used where the therapy is not in the catalogue.
+    """
+
+    id: Text
+    therapy: Text
+    therapy_class: str | None = None
+    indication: str | None = None
+    sex: str | None = None
+    age_years: float | None = None
+    ecog: float | None = None
+    prior_lines: float | None = None
+    marrow_blasts_pct: float | None = None
+    dose_fraction: float | None = None
+    high_disease_burden: bool | None = None
+    fludarabine_cyclophosphamide: bool | None = None
+    bridging_therapy: bool | None = None
+    prophylactic_tocilizumab: bool | None = None
+    prophylactic_corticosteroid: bool | None = None
+    comorbidities: dict[str, bool | None] = {}
+
+
+class PredictRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """One course at one index time. What is stamped after `hours_since_start` is not seen."""
+
+    course: Course
+    hours_since_start: float
+    observations: Annotated[tuple[Observation, ...], Meta(max_length=MOST_OBSERVATIONS)] = ()
+    events: Annotated[tuple[CourseEvent, ...], Meta(max_length=MOST_EVENTS)] = ()
+
+
+class BatchRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Many courses at once, each named once."""
+
+    requests: Annotated[tuple[PredictRequest, ...], Meta(min_length=1, max_length=MOST_COURSES)]
+
+
+#: Every field name of a request: only these are ever repeated in an error's path.
+FIELD_NAMES = frozenset(
+    name for kind in (Observation, CourseEvent, Course, PredictRequest, BatchRequest) for name in kind.__struct_fields__
+)

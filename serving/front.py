@@ -1,0 +1,188 @@
+"""What stands before BentoML: known addresses only, a limit on bodies, our own checks, security headers, one log line.
+
+BentoML logs the values of inputs it refuses and has no limit on bodies, so it only ever sees a request that was
+checked here; the checked request travels beside it.
+"""
+
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from functools import partial
+
+import msgspec
+from anyio import to_thread
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from features.catalogue import Catalogue
+from serving import body, page, refusal
+from serving.answerer import Answerer
+from serving.api import BODY_LIMITS
+from serving.decode import batch_request, predict_request
+from serving.intake import Intake, take, take_batch
+from serving.log import LOGGER, failure
+from serving.refusal import RefusalError
+
+#: Address -> the method it takes; HEAD goes where GET goes.
+ROUTES = {
+    "/": "GET",
+    "/page.css": "GET",
+    "/model": "GET",
+    "/predict": "POST",
+    "/predict_batch": "POST",
+    "/livez": "GET",
+    "/readyz": "GET",
+    "/healthz": "GET",
+    "/metrics": "GET",
+    "/docs.json": "GET",
+    "/schema.json": "GET",
+}
+#: What BentoML is handed in place of a checked body: the least that fits the method's signature.
+STAND_INS = {"/predict": b'{"course":{},"hours_since_start":0}', "/predict_batch": b'{"requests":[]}'}
+_QUIET = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})
+_SECURITY = [
+    (b"content-security-policy", b"default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+]
+#: Bodies above this many bytes are checked in a thread, so that a long check holds nobody else up.
+_CHECKED_AT_ONCE = 64 << 10
+_PASSED = "crs_risk.passed"
+
+#: The courses of the request that is being answered, in their order.
+CHECKED: ContextVar[tuple[Intake, ...]] = ContextVar("checked")
+
+
+class Front:
+    """ASGI middleware around the BentoML application."""
+
+    def __init__(self, app: ASGIApp, catalogue: Callable[[], Catalogue], answerer: Callable[[], Answerer]) -> None:
+        self.app = app
+        self.catalogue = catalogue
+        self.answerer = answerer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan" or _PASSED in scope:
+            await self.app(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._answer({**scope, _PASSED: True}, receive, _Watched(send))
+        else:
+            await send({"type": "websocket.close", "code": 1003})
+
+    async def _answer(self, scope: Scope, receive: Receive, send: "_Watched") -> None:
+        began = time.perf_counter()
+        note = ""
+        try:
+            await self._route(scope, receive, send)
+        except RefusalError as error:
+            note = f" {error.code}"
+            await _reply(send, error.http_status, error.body, headers=_allow(scope, error))
+        except Exception as error:  # the last stop: what went wrong is logged without its text, and answered as 500
+            note = f" {failure(error)}"
+            if send.status:
+                raise
+            await _reply(send, 500, refusal.internal().body)
+        finally:
+            _log(scope, send.status, time.perf_counter() - began, note)
+
+    async def _route(self, scope: Scope, receive: Receive, send: "_Watched") -> None:
+        path = scope["path"]
+        if path not in ROUTES:
+            raise refusal.not_found()
+        if scope["method"] not in _methods(path):
+            raise refusal.wrong_method(ROUTES[path])
+        if path in BODY_LIMITS:
+            await self._predict(scope, receive, send)
+        elif path in ("/", "/page.css", "/model"):
+            await self._own_page(path, send)
+        else:
+            await self.app(scope, receive, send)
+
+    async def _own_page(self, path: str, send: "_Watched") -> None:
+        if path == "/model":
+            await _reply(send, 200, msgspec.json.encode(self.answerer().facts))
+        elif path == "/":
+            await _reply(send, 200, page.index(self.answerer()), b"text/html; charset=utf-8")
+        else:
+            await _reply(send, 200, page.style(), b"text/css; charset=utf-8")
+
+    async def _predict(self, scope: Scope, receive: Receive, send: "_Watched") -> None:
+        body.check_media(scope)
+        path = scope["path"]
+        given = await body.read(scope, receive, BODY_LIMITS[path])
+        CHECKED.set(await self._check(path, given))
+        scope, receive = body.replaced(scope, receive, STAND_INS[path])
+        held = _Held(send)
+        await self.app(scope, receive, held)
+        if held.refused:
+            raise refusal.too_slow() if held.refused == 504 else refusal.internal()
+
+    async def _check(self, path: str, given: bytes) -> tuple[Intake, ...]:
+        check = partial(checked, self.catalogue(), path, given)
+        return check() if len(given) <= _CHECKED_AT_ONCE else await to_thread.run_sync(check)
+
+
+def checked(catalogue: Catalogue, path: str, given: bytes) -> tuple[Intake, ...]:
+    """The courses in a body; Refusal where it cannot be used."""
+    if path == "/predict":
+        return (take(catalogue, predict_request(given)),)
+    return take_batch(catalogue, batch_request(given))
+
+
+class _Held:
+    """Passes an answer on, and holds back an error that BentoML made, so that all errors have one shape."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.refused = 0
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] >= 400:
+            self.refused = message["status"]
+        if not self.refused:
+            await self._send(message)
+
+
+class _Watched:
+    """Adds the security headers and remembers the status; 0 until one was sent."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status = 0
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message = {**message, "headers": [*message.get("headers", ()), *_SECURITY]}
+        await self._send(message)
+
+
+async def _reply(
+    send: Send,
+    status: int,
+    content: bytes,
+    media: bytes = b"application/json",
+    headers: list[tuple[bytes, bytes]] | None = None,
+) -> None:
+    shown = [(b"content-type", media), (b"content-length", str(len(content)).encode()), *(headers or ())]
+    await send({"type": "http.response.start", "status": status, "headers": shown})
+    await send({"type": "http.response.body", "body": content})
+
+
+def _methods(path: str) -> tuple[str, ...]:
+    return ("GET", "HEAD") if ROUTES[path] == "GET" else ("POST",)
+
+
+def _allow(scope: Scope, error: RefusalError) -> list[tuple[bytes, bytes]]:
+    return [(b"allow", ", ".join(_methods(scope["path"])).encode())] if error.http_status == 405 else []
+
+
+def _log(scope: Scope, status: int, seconds: float, note: str) -> None:
+    """An address or method that is not ours is not repeated: it may hold anything."""
+    path, method = scope["path"], scope["method"]
+    if path in _QUIET and status < 400:
+        return
+    place = path if path in ROUTES else "(unknown address)"
+    verb = method if method in ("GET", "HEAD", "POST") else "(other method)"
+    LOGGER.info("%s %s %d %.1f ms%s", verb, place, status, seconds * 1e3, note)

@@ -1,0 +1,134 @@
+"""When the service does not answer, and what an answer must warn of. Codes are stable; texts may improve."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from features.bundle import Bundle
+from features.catalogue import Catalogue
+from features.course import HOUR, LATEST_SECONDS, Event
+from features.outcomes import OUTCOMES
+from features.single import CourseInput
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A caution, or a reason why nothing was evaluated."""
+
+    code: str
+    text: str
+
+
+THERAPY_UNKNOWN = Note(
+    "therapy-unknown",
+    "The therapy is not in the catalogue and no therapy_class was given; nothing is guessed from its name.",
+)
+THERAPY_NOT_IN_CATALOGUE = Note(
+    "therapy-not-in-catalogue",
+    "The therapy is not in the catalogue; the published rates of the given therapy class were used.",
+)
+THERAPY_IS_A_CLASS = Note(
+    "therapy-is-a-class", "A class of therapies was named, not a product; its pooled rates were used."
+)
+INDICATION_UNKNOWN = Note(
+    "indication-unknown", "The indication is not known; rates over all indications of the therapy were used."
+)
+STEP_DOSE_IGNORED = Note(
+    "step-dose-ignored", "Step-up doses were sent for a therapy that is given once; times count from the infusion."
+)
+GRADING_NOT_ASTCT = Note(
+    "grading-not-astct",
+    "A grade was charted by another system than ASTCT-2019 or by an unstated one; grades of different systems differ.",
+)
+CLASS_NOT_EVALUATED = Note(
+    "therapy-class-not-evaluated", "This class of therapies is outside the intended use of the service."
+)
+NO_EVIDENCE = Note("no-published-evidence", "The model holds no published rates for this therapy or its class.")
+BEFORE_START = Note("index-before-start", "The index time lies before the infusion or first dose.")
+AFTER_HORIZON = Note("index-after-horizon", "The index time lies after the end of every horizon.")
+AGE_NOT_EVALUATED = Note("age-not-evaluated", "The age is outside the range of the intended use.")
+AGE_UNKNOWN = Note("age-unknown", "The age was not sent, so the intended use could not be checked for it.")
+TREATED = Note(
+    "treated-before-index",
+    "Tocilizumab, siltuximab, anakinra or a corticosteroid was given before the index time and alters what follows.",
+)
+PUBLISHED_ONLY = Note(
+    "published-rates-only", "No patient data trained this version; every risk is a published rate over time."
+)
+NOT_IN_TRAINING = Note(
+    "therapy-not-in-training-data", "This therapy was not in the training data; the answer leans on published rates."
+)
+SYNTHETIC = Note("synthetic-training-data", "The training data were synthetic: not for use with patients.")
+
+_TREATMENTS = frozenset({Event.TOCILIZUMAB, Event.CORTICOSTEROID, Event.SILTUXIMAB, Event.ANAKINRA})
+
+
+def unseen(observations: int, events: int) -> Note:
+    """The caution for what is stamped after the index time."""
+    text = f"{observations} observations and {events} events are stamped after the index time and were not used."
+    return Note("observations-after-index", text)
+
+
+def too_old(count: int, days: int) -> Note:
+    """The caution for what is older than the look-back."""
+    text = f"{count} observations or events are more than {days} days before the start and were not used."
+    return Note("observations-before-lookback", text)
+
+
+def not_evaluated(bundle: Bundle, catalogue: Catalogue, course: CourseInput) -> tuple[Note, ...]:
+    """Why this course is not evaluated at this time; () if it is."""
+    step_up = is_step_up(catalogue, course.therapy)
+    checks = (
+        (not course.therapy, THERAPY_UNKNOWN),
+        (_class_is_outside(catalogue, course.therapy), CLASS_NOT_EVALUATED),
+        (bool(course.therapy) and course.therapy not in bundle.evidence, NO_EVIDENCE),
+        (course.index_seconds < 0, BEFORE_START),
+        (_all_over(course, step_up), AFTER_HORIZON),
+        (_age_is_outside(bundle, course), AGE_NOT_EVALUATED),
+    )
+    return _those(checks)
+
+
+def cautions(bundle: Bundle, course: CourseInput) -> tuple[Note, ...]:
+    """What an answer for this course must say about the model and the course."""
+    trained_on = bundle.about.get("trained_on") or {}
+    checks = (
+        (not bundle.boosters, PUBLISHED_ONLY),
+        (bool(bundle.boosters) and course.therapy not in bundle.policy.therapies, NOT_IN_TRAINING),
+        (bool(trained_on.get("synthetic")), SYNTHETIC),
+        (any(one.code in _TREATMENTS for one in course.observations), TREATED),
+        ("age_years" not in course.numbers, AGE_UNKNOWN),
+    )
+    return _those(checks)
+
+
+def is_step_up(catalogue: Catalogue, therapy: str) -> bool:
+    """Whether the therapy or class is given in step-up doses; False where it is not known."""
+    above = catalogue.lineage(therapy) if therapy else ()
+    return bool(above) and catalogue.classes[above[-1]].schedule == "step-up"
+
+
+def horizon_over(course: CourseInput, place: int, step_up: bool) -> bool:
+    """Whether the index time is at or after the end of the horizon of OUTCOMES[place]."""
+    return course.index_seconds >= course.dose_seconds + OUTCOMES[place].horizon_seconds(step_up)
+
+
+def hours(seconds: int) -> float:
+    return seconds / HOUR
+
+
+def _all_over(course: CourseInput, step_up: bool) -> bool:
+    over = all(horizon_over(course, place, step_up) for place in range(len(OUTCOMES)))
+    return over or course.index_seconds > LATEST_SECONDS
+
+
+def _class_is_outside(catalogue: Catalogue, therapy: str) -> bool:
+    return bool(therapy) and not catalogue.classes[catalogue.lineage(therapy)[0]].evaluated
+
+
+def _age_is_outside(bundle: Bundle, course: CourseInput) -> bool:
+    age = course.numbers.get("age_years")
+    return age is not None and not bundle.policy.age_low <= age <= bundle.policy.age_high
+
+
+def _those(checks: Iterable[tuple[bool, Note]]) -> tuple[Note, ...]:
+    return tuple(note for holds, note in checks if holds)

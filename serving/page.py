@@ -1,0 +1,38 @@
+"""The service's own front page: what it is, which model answers, and where to read on. No script, no other origin."""
+
+from functools import cache
+from html import escape
+from pathlib import Path
+from string import Template
+
+from serving.answerer import Answerer
+
+WEB = Path(__file__).parent / "web"
+
+
+@cache
+def style() -> bytes:
+    return (WEB / "page.css").read_bytes()
+
+
+def index(answerer: Answerer) -> bytes:
+    """The page for the loaded model, as UTF-8."""
+    facts = answerer.facts
+    trained_on = facts["trained_on"]
+    words = {
+        "name": facts["name"],
+        "version": facts["version"],
+        "bundle": facts["bundle"],
+        "trained_on": f"{trained_on.get('name', 'not stated')}, {trained_on.get('courses', 'unknown')} courses",
+        "warning": "Trained on synthetic data: not for use with patients." if trained_on.get("synthetic") else "",
+        "intended_use": facts["intended_use"],
+    }
+    page = Template((WEB / "index.html").read_text(encoding="utf-8"))
+    outcomes = "\n".join(_row(one) for one in facts["outcomes"])
+    return page.substitute({key: escape(str(text)) for key, text in words.items()}, outcomes=outcomes).encode()
+
+
+def _row(outcome: dict[str, object]) -> str:
+    basis = "trained on data" if outcome["basis"] == "model" else "published rates alone"
+    cells = (outcome["label"], f"{outcome['horizon_days']} days", f"{outcome['horizon_days_step_up']} days", basis)
+    return f"<tr>{''.join(f'<td>{escape(str(cell))}</td>' for cell in cells)}</tr>"

@@ -1,0 +1,68 @@
+"""A request that cannot be answered: which field, what was expected, what to do. Never the value that was sent."""
+
+from typing import Any
+
+import msgspec
+
+from features.errors import RequestError
+
+
+class RefusalError(RequestError):
+    """A refused request. `place` is the field's path; `code` is stable, so that a client may branch on it."""
+
+    def __init__(self, status: int, code: str, place: str, problem: str, remedy: str = "") -> None:
+        super().__init__(place, problem, remedy)
+        self.http_status = status
+        self.code = code
+
+    @property
+    def body(self) -> bytes:
+        """The JSON of the answer."""
+        error: dict[str, Any] = {
+            "code": self.code,
+            "path": self.place,
+            "problem": self.problem,
+            "remedy": self.remedy,
+        }
+        return msgspec.json.encode({"error": error})
+
+
+def bad_form(code: str, path: str, problem: str, remedy: str = "see docs/api.md") -> RefusalError:
+    """400: the body is not JSON of the documented form."""
+    return RefusalError(400, code, path, problem, remedy)
+
+
+def bad_value(code: str, path: str, problem: str, remedy: str) -> RefusalError:
+    """422: the form is right, and a value in it cannot be used."""
+    return RefusalError(422, code, path, problem, remedy)
+
+
+def not_found() -> RefusalError:
+    return RefusalError(404, "not-found", "$", "there is nothing at this address", "see docs/api.md for the routes")
+
+
+def wrong_method(allowed: str) -> RefusalError:
+    return RefusalError(405, "method-not-allowed", "$", "this address does not take this method", f"use {allowed}")
+
+
+def too_large(limit: int) -> RefusalError:
+    return RefusalError(
+        413, "body-too-large", "$", f"the body is larger than {limit} bytes", "send fewer observations or courses"
+    )
+
+
+def wrong_media() -> RefusalError:
+    problem = "the body must be plain JSON"
+    return RefusalError(
+        415, "media-type-not-accepted", "$", problem, "send Content-Type: application/json, not compressed"
+    )
+
+
+def too_slow() -> RefusalError:
+    return RefusalError(504, "timeout", "$", "the answer took too long", "send fewer courses, or try again")
+
+
+def internal() -> RefusalError:
+    return RefusalError(
+        500, "internal-error", "$", "the service could not answer", "report the time of the call to its operator"
+    )

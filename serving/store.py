@@ -1,0 +1,55 @@
+"""The promoted bundle: named by live.json, held by the BentoML model store, checked by its bytes and its answers."""
+
+import os
+from functools import cache
+from pathlib import Path
+
+from features import bundle, catalogue
+from features.errors import StoreError
+from features.home import Home, Live, read_live
+from features.predict import Predictor, verify_golden
+from serving.answerer import Answerer
+
+#: Part of a BentoML model that holds the bundle; beside it lies BentoML's own model.yaml.
+BUNDLE_FOLDER = "bundle"
+
+
+def open_live(home: Home) -> Answerer:
+    """The promoted bundle, ready to answer; StoreError where there is none, BundleError where it is not as promoted."""
+    live = read_live(home)
+    return open_folder(bundle_folder(home, live), live.version, live.digest)
+
+
+def open_folder(folder: Path, version: str, digest: str | None = None) -> Answerer:
+    """Read, verify, construct, then re-score the golden courses."""
+    predictor = Predictor(bundle.read(folder, digest), catalogue.load())
+    verify_golden(predictor)
+    return Answerer(predictor, version)
+
+
+def bundle_folder(home: Home, live: Live) -> Path:
+    """Where the model store keeps the bundle of that tag."""
+    from bentoml.exceptions import BentoMLException
+    from bentoml.models import get
+
+    try:
+        model = Path(get(live.tag, _model_store=_model_store(home)).path)
+    except (BentoMLException, ValueError, OSError) as error:
+        raise StoreError("model store", "the promoted model is not there", "promote the version again") from error
+    return model / BUNDLE_FOLDER
+
+
+def _model_store(home: Home):  # type: ignore[no-untyped-def]
+    """The store of this deployment, whatever BENTOML_HOME said when bentoml was first imported."""
+    from bentoml._internal.models.model import ModelStore
+
+    folder = home.bentoml / "models"
+    if not folder.is_dir():
+        raise StoreError("model store", "there is no model store in this home", "run `crs train`, then `crs promote`")
+    return ModelStore(str(folder))
+
+
+@cache
+def loaded() -> Answerer:
+    """The bundle of the deployment that CRS_RISK_HOME names; loaded and checked once per process."""
+    return open_live(Home.from_environment(os.environ))

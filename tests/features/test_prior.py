@@ -1,0 +1,334 @@
+"""The published rates as a starting point: pooling, what remains as time passes, and what a charted grade says."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from features import prior
+from features.catalogue_types import CRS_GRADINGS
+from features.outcomes import OUTCOME_KEYS, OUTCOMES
+from features.prior import RATES, History, Prior, Timing
+from tests.builders import CATALOGUE, NOT_KNOWN, cohort, evidence, pooled
+
+FIRST, SECOND, THIRD = (RATES.index(f"crs_{grade}plus") for grade in (1, 2, 3))
+PULLED = prior.policy()["shrinkage_patients"]
+SHIPPED = Prior(evidence())
+NOTHING_CHARTED = History(np.zeros((1, 2)), np.full((1, 2), math.nan))
+
+fractions_ = st.floats(0, 1)
+rates_ = st.floats(prior.LOWEST, prior.HIGHEST)
+
+
+def array(*values: float) -> prior.Array:
+    return np.array(values)
+
+
+def left(rate: float, any_rate: float, fraction: float) -> float:
+    return float(prior.remaining(array(rate), array(any_rate), array(fraction))[0])
+
+
+def asked(
+    held: Prior, therapy: str, indication: str, hours: float = 0.0, dose: int = 1, history: History = NOTHING_CHARTED
+) -> list[float]:
+    """One course's probabilities in the order of OUTCOMES."""
+    rows = held.rows((therapy,), (indication,))
+    fractions = held.fractions(rows, Timing(array(hours), np.array([dose])))
+    answer: list[float] = held.probabilities(rows, fractions, history)[0].tolist()
+    return answer
+
+
+def charted(crs: int, icans: int, crs_hours: float, icans_hours: float) -> History:
+    hours = [crs_hours if crs else math.nan, icans_hours if icans else math.nan]
+    return History(np.array([[float(crs), float(icans)]]), np.array([hours]))
+
+
+# What remains
+
+
+@given(rates_, rates_)
+def test_before_any_onset_could_pass_all_of_the_rate_remains(rate: float, any_rate: float) -> None:
+    assert left(rate, any_rate, 0.0) == rate
+
+
+@given(rates_, rates_)
+def test_when_all_onsets_have_passed_nothing_remains(rate: float, any_rate: float) -> None:
+    assert left(rate, any_rate, 1.0) == 0.0
+
+
+@given(rates_, st.lists(fractions_, min_size=2, max_size=6))
+def test_what_remains_falls_as_onsets_pass(rate: float, passed: list[float]) -> None:
+    remaining = [left(rate, rate, fraction) for fraction in sorted(passed)]
+    assert all(later <= earlier + 1e-15 for earlier, later in pairwise(remaining))
+
+
+@given(rates_, st.floats(0.01, 0.99), st.floats(0.01, 0.99))
+def test_what_remains_is_the_conditional_probability_by_counting(rate: float, share: float, fraction: float) -> None:
+    """Of 1 course, any_rate x fraction have begun; of the rest, rate x (1 - fraction) are still to begin."""
+    worse = rate * share
+    still_to_come, not_begun = worse * (1 - fraction), 1 - rate * fraction
+    assert left(worse, rate, fraction) == pytest.approx(still_to_come / not_begun, rel=1e-12)
+
+
+# Onset
+
+
+@given(st.floats(1, 200), st.floats(0.5, 5), st.floats(200, 800))
+def test_onset_runs_from_nothing_to_all_at_the_horizon(median: float, shape: float, horizon: float) -> None:
+    hours = np.linspace(-24, horizon + 48, 60)
+    each = np.ones_like(hours)
+    passed = prior.onset_fraction(hours, median * each, shape * each, horizon * each)
+    assert (passed[hours <= 0] == 0).all()
+    assert (passed[hours >= horizon] == 1).all()
+    assert (np.diff(passed) >= 0).all()
+
+
+def test_at_the_median_half_of_all_onsets_have_passed() -> None:
+    passed = prior.onset_fraction(array(72.0), array(72.0), array(2.1), array(1e9))
+    assert passed[0] == pytest.approx(0.5, abs=1e-9)
+
+
+# Escalation
+
+
+def worse(rate: float, reached: float, hours: float, wait: float = 24.0) -> float:
+    return float(prior.escalation(array(rate), array(reached), array(hours), array(wait))[0])
+
+
+def test_right_after_a_grade_the_conditional_rate_holds() -> None:
+    assert worse(0.09, 0.9, 0.0) == pytest.approx(0.1, rel=1e-12)
+
+
+def test_one_mean_wait_later_escalation_has_faded_by_the_exponential_law() -> None:
+    still_to_come = 0.1 * math.exp(-1)
+    assert worse(0.09, 0.9, 24.0) == pytest.approx(still_to_come / (still_to_come + 0.9), rel=1e-12)
+
+
+@given(rates_, rates_, st.lists(st.floats(0, 500), min_size=2, max_size=5))
+def test_escalation_fades_to_nothing(rate: float, reached: float, hours: list[float]) -> None:
+    fading = [worse(rate, reached, one) for one in sorted(hours)]
+    assert all(later <= earlier + 1e-15 for earlier, later in pairwise(fading))
+    assert worse(rate, reached, 24.0 * 40) < 1e-12
+
+
+def test_grade_one_for_long_leaves_less_of_grade_three_than_grade_one_just_now() -> None:
+    now, late = (asked(SHIPPED, "axicabtagene-ciloleucel", "lbcl", 72, 1, charted(1, 0, hours, 0)) for hours in (0, 96))
+    place = OUTCOME_KEYS.index("crs_3plus")
+    assert now[place] > 5 * late[place]
+
+
+# Coherent order
+
+
+@given(
+    st.sampled_from([*evidence()]),
+    st.sampled_from(["", *CATALOGUE.indications]),
+    st.floats(0, 1500),
+    st.integers(1, 7),
+    st.integers(0, 5),
+    st.integers(0, 5),
+    st.floats(0, 500),
+)
+def test_a_worse_grade_is_never_likelier(
+    therapy: str, indication: str, hours: float, dose: int, crs: int, icans: int, since: float
+) -> None:
+    found = asked(SHIPPED, therapy, indication, hours, dose, charted(crs, icans, since, since))
+    for event in ("crs", "icans"):
+        family = [value for value, one in zip(found, OUTCOMES, strict=True) if one.key.startswith(event)]
+        assert family == sorted(family, reverse=True)
+    assert all(0 < value < 1 for value in found)
+
+
+@pytest.mark.parametrize("therapy", [*evidence()])
+def test_published_rates_are_held_in_order_and_inside_the_bounds(therapy: str) -> None:
+    for rates in evidence()[therapy].rates.values():
+        for first, second, third in (rates[:3], rates[3:]):
+            assert prior.HIGHEST >= first >= second - 1e-12
+            assert second >= third - 1e-12
+            assert third >= prior.LOWEST
+
+
+# Pooling
+
+
+def test_a_product_is_drawn_to_its_class_by_the_policy_patients() -> None:
+    found = pooled(cohort("teclistamab", n=60, crs_1plus=0.7), cohort("elranatamab", n=40, crs_1plus=0.5))
+    above = found["bcma-engager"].rates[""][FIRST]
+    assert found["teclistamab"].rates[""][FIRST] == pytest.approx((60 * 0.7 + PULLED * above) / (60 + PULLED))
+    assert found["elranatamab"].rates[""][FIRST] == pytest.approx((40 * 0.5 + PULLED * above) / (40 + PULLED))
+    assert found["teclistamab"].patients[""][FIRST] == 60
+
+
+def test_a_product_without_a_cohort_has_its_class_rates() -> None:
+    found = pooled(cohort("teclistamab", "mm", crs_1plus=0.7, crs_2plus=0.2, crs_3plus=0.05, icans_1plus=0.1))
+    assert found["elranatamab"].rates[""] == pytest.approx(found["bcma-engager"].rates[""], rel=1e-12)
+    assert found["elranatamab"].patients[""] == (0,) * len(RATES)
+
+
+def test_with_very_many_patients_a_product_keeps_its_own_rate() -> None:
+    many = [cohort("teclistamab", n=300, trial=f"made up {place}", crs_1plus=0.3) for place in range(200)]
+    found = pooled(*many, cohort("elranatamab", n=300, crs_1plus=0.9))
+    assert found["teclistamab"].rates[""][FIRST] == pytest.approx(0.3, abs=1e-5)
+
+
+def test_one_cohort_counts_for_no_more_than_the_policy_allows() -> None:
+    most = prior.policy()["largest_cohort"]
+    small, huge = (pooled(cohort("teclistamab", n=n, crs_1plus=0.3)) for n in (most, 100 * most))
+    assert small == huge
+
+
+@given(st.floats(0.05, 0.95), st.floats(0.05, 0.95), st.integers(5, 300), st.integers(5, 300))
+def test_a_class_lies_between_its_products(one: float, other: float, n_one: int, n_other: int) -> None:
+    cohorts = (
+        cohort("afamitresgene-autoleucel", n=n_one, crs_1plus=one),
+        cohort("letetresgene-autoleucel", n=n_other, crs_1plus=other),
+    )
+    found = pooled(*cohorts)
+    mean = found["tcr-t"].rates[""][FIRST]
+    # A root is drawn to one half by a single patient.
+    assert mean == pytest.approx((n_one * one + n_other * other + 0.5) / (n_one + n_other + 1))
+    products = [found[key].rates[""][FIRST] for key in ("afamitresgene-autoleucel", "letetresgene-autoleucel")]
+    assert min(*products, 0.5) <= mean + 1e-12
+    assert mean - 1e-12 <= max(*products, 0.5)
+
+
+@pytest.mark.parametrize(
+    "key", [key for key in CATALOGUE.classes if CATALOGUE.classes[key].parent and key in evidence()]
+)
+def test_a_shipped_class_lies_between_its_products_and_the_class_above(key: str) -> None:
+    below = [name for name in evidence() if name != key and key in CATALOGUE.lineage(name)]
+    rates = [evidence()[name].rates[""][FIRST] for name in (*below, CATALOGUE.classes[key].parent)]
+    assert min(rates) - 1e-12 <= evidence()[key].rates[""][FIRST] <= max(rates) + 1e-12
+
+
+def test_penn_grades_say_nothing_of_grade_two_or_three() -> None:
+    base = cohort("teclistamab", n=100, crs_1plus=0.7, crs_2plus=0.2, crs_3plus=0.05)
+    penn = {"trial": "other", "n": 300, "crs_1plus": 0.7, "crs_grading": "Penn"}
+    without = pooled(base, cohort("teclistamab", **penn))
+    assert pooled(base, cohort("teclistamab", **penn, crs_2plus=0.6, crs_3plus=0.5)) == without
+    astct = {**penn, "crs_grading": "ASTCT-2019"}
+    moved = pooled(base, cohort("teclistamab", **astct, crs_2plus=0.6, crs_3plus=0.5))
+    assert moved["teclistamab"].rates[""][THIRD] > 3 * without["teclistamab"].rates[""][THIRD]
+
+
+def test_any_grade_compares_between_grading_systems() -> None:
+    found = [pooled(cohort("teclistamab", crs_1plus=0.7, crs_grading=system)) for system in CRS_GRADINGS]
+    assert all(one == found[0] for one in found)
+
+
+def test_the_policy_has_a_weight_for_every_grading_system() -> None:
+    for system in CRS_GRADINGS:
+        found = pooled(cohort("teclistamab", crs_1plus=0.7, crs_3plus=0.1, crs_grading=system))
+        assert found["teclistamab"].rates[""][FIRST] > 0.5
+
+
+@pytest.mark.parametrize("left_out", [{"superseded": True}, {"mitigation": "prophylactic-tocilizumab"}])
+def test_a_cohort_that_is_repeated_or_was_mitigated_does_not_count(left_out: dict[str, object]) -> None:
+    base = cohort("teclistamab", "mm", crs_1plus=0.7, crs_3plus=0.05, crs_onset_median_hours=48.0)
+    other = {"crs_1plus": 0.1, "crs_3plus": 0.09, "crs_onset_median_hours": 5.0, "trial": "other"}
+    counted = pooled(base, cohort("teclistamab", "mm", **other))
+    assert pooled(base, cohort("teclistamab", "mm", **other, **left_out)) == pooled(base) != counted
+
+
+def test_unchecked_figures_weigh_less() -> None:
+    base = cohort("teclistamab", crs_1plus=0.9)
+    checked, memory = (
+        pooled(base, cohort("teclistamab", trial="other", crs_1plus=0.1, verified=one))["teclistamab"].rates[""][FIRST]
+        for one in ("yes", "no")
+    )
+    assert checked < memory < 0.9
+
+
+def test_second_grades_follow_the_share_that_sources_split() -> None:
+    many = [
+        cohort("teclistamab", n=300, trial=f"made up {place}", crs_1plus=0.7, crs_2plus=0.2, crs_3plus=0.1)
+        for place in range(200)
+    ]
+    found = pooled(*many)["teclistamab"].rates[""]
+    assert found[SECOND] == pytest.approx(0.2, abs=1e-3)
+
+
+# Indications
+
+
+LYMPHOMA = (
+    cohort("axicabtagene-ciloleucel", "lbcl", n=300, crs_1plus=0.9, crs_3plus=0.1),
+    cohort("axicabtagene-ciloleucel", "fl", n=300, trial="other", crs_1plus=0.5, crs_3plus=0.02),
+)
+
+
+def test_a_narrower_indication_has_the_rates_of_the_wider_one() -> None:
+    held = Prior(pooled(*LYMPHOMA))
+    assert asked(held, "axicabtagene-ciloleucel", "dlbcl") == pytest.approx(
+        asked(held, "axicabtagene-ciloleucel", "lbcl"), rel=1e-12
+    )
+    assert asked(held, "axicabtagene-ciloleucel", "lbcl")[0] > asked(held, "axicabtagene-ciloleucel", "fl")[0] + 0.2
+
+
+@pytest.mark.parametrize("indication", ["mm", "", "no-such-indication"])
+def test_an_indication_without_a_cohort_has_the_rates_of_the_therapy(indication: str) -> None:
+    found = pooled(*LYMPHOMA)
+    assert asked(Prior(found), "axicabtagene-ciloleucel", indication)[0] == pytest.approx(
+        found["axicabtagene-ciloleucel"].rates[""][FIRST]
+    )
+    assert found["axicabtagene-ciloleucel"].rates_for(indication) == found["axicabtagene-ciloleucel"].rates[""]
+
+
+def test_a_cohort_of_a_narrower_indication_counts_for_the_wider_one() -> None:
+    found = pooled(cohort("axicabtagene-ciloleucel", "dlbcl", n=100, crs_1plus=0.9))["axicabtagene-ciloleucel"]
+    assert found.patients["lbcl"][FIRST] == found.patients["b-nhl"][FIRST] == 100
+    assert "mm" not in found.rates
+
+
+def test_an_indication_is_drawn_to_the_therapy() -> None:
+    found = pooled(*LYMPHOMA)["axicabtagene-ciloleucel"]
+    above = found.rates["b-nhl"][FIRST]
+    assert found.rates["fl"][FIRST] == pytest.approx((300 * 0.5 + PULLED * above) / (300 + PULLED))
+
+
+# Therapies and doses
+
+
+@pytest.mark.parametrize("therapy", [NOT_KNOWN, ""])
+def test_an_unknown_therapy_has_no_prior(therapy: str) -> None:
+    assert all(math.isnan(value) for value in asked(SHIPPED, therapy, "lbcl", 24.0))
+    rows = SHIPPED.rows((therapy,), ("lbcl",))
+    assert np.isnan(SHIPPED.step_up(rows)).all()
+
+
+def test_an_unknown_therapy_leaves_its_neighbours_alone() -> None:
+    rows = SHIPPED.rows(("teclistamab", NOT_KNOWN, "teclistamab"), ("mm", "mm", "mm"))
+    fractions = SHIPPED.fractions(rows, Timing(np.full(3, 12.0), np.ones(3, dtype=np.int64)))
+    history = History(np.zeros((3, 2)), np.full((3, 2), math.nan))
+    found = SHIPPED.probabilities(rows, fractions, history)
+    assert np.isnan(found[1]).all()
+    assert found[0].tolist() == found[2].tolist() == asked(SHIPPED, "teclistamab", "mm", 12.0)
+
+
+def test_schedules_are_told_apart() -> None:
+    rows = SHIPPED.rows(("teclistamab", "axicabtagene-ciloleucel"), ("", ""))
+    assert SHIPPED.step_up(rows).tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("dose", [1, 2, 3, 4, 9])
+def test_earlier_doses_have_passed_when_the_next_is_given(dose: int) -> None:
+    published = [step.crs_rate for step in CATALOGUE.steps if step.therapy == "talquetamab"]
+    rows = SHIPPED.rows(("talquetamab",), ("mm",))
+    passed = SHIPPED.fractions(rows, Timing(array(0.0), np.array([dose])))
+    assert passed[0, 0] == pytest.approx(sum(published[: min(dose, 4) - 1]) / sum(published), abs=1e-12)
+
+
+def test_after_the_last_dose_and_its_horizon_all_onsets_have_passed() -> None:
+    rows = SHIPPED.rows(("talquetamab", "axicabtagene-ciloleucel"), ("mm", "lbcl"))
+    passed = SHIPPED.fractions(rows, Timing(array(720.0, 720.0), np.array([4, 1])))
+    assert passed == pytest.approx(np.ones((2, 2)), abs=1e-12)
+
+
+def test_log_odds_are_those_of_the_probabilities() -> None:
+    rows = SHIPPED.rows(("teclistamab",), ("mm",))
+    fractions = SHIPPED.fractions(rows, Timing(array(12.0), np.array([2])))
+    margins = SHIPPED.margins(rows, fractions, NOTHING_CHARTED)[0]
+    assert 1 / (1 + np.exp(-margins)) == pytest.approx(asked(SHIPPED, "teclistamab", "mm", 12.0, 2), rel=1e-12)

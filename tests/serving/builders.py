@@ -1,0 +1,188 @@
+"""Small bundles and homes for the service's tests. The boosters are trained on random numbers: they mean nothing."""
+
+import functools
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xgboost
+
+from features import bundle, catalogue, prior, spec
+from features.bundle import Bundle
+from features.home import MODEL_NAME, Home, Live, write_live
+from features.policy import Policy, Thresholds
+from features.predict import Predictor, answers
+from features.single import CourseInput, Observed
+from serving.store import BUNDLE_FOLDER
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = json.loads((ROOT / "serving" / "example_request.json").read_text())
+GOLDEN_COURSES = [
+    CourseInput("axicabtagene-ciloleucel", "dlbcl", 86_400, numbers={"age_years": 61.0}),
+    CourseInput("teclistamab", "mm", 0, observations=(Observed("crp", -3600, 12.0),)),
+]
+TRAINED = ("crs_2plus",)
+
+
+def example(**changes: Any) -> dict[str, Any]:
+    """A fresh copy of the example request, with some top-level fields replaced."""
+    return {**json.loads(json.dumps(EXAMPLE)), **changes}
+
+
+def with_course(**changes: Any) -> dict[str, Any]:
+    """The example request with some fields of the course replaced."""
+    body = example()
+    return {**body, "course": {**body["course"], **changes}}
+
+
+@functools.cache
+def prior_bundle() -> Bundle:
+    """Published rates alone."""
+    policy = Policy("Adults, for tests only.", {}, (), 18.0, 100.0)
+    loaded = catalogue.load()
+    return _with_golden(
+        Bundle(spec.full(loaded), prior.pool(loaded), {}, {}, policy, {"courses": []}, {}, {"name": "t"})
+    )
+
+
+@functools.cache
+def trained_bundle() -> Bundle:
+    """One outcome with a tiny booster on random rows and random labels."""
+    held = prior_bundle()
+    policy = replace(
+        held.policy,
+        thresholds={key: Thresholds(0.1, 0.4, 0.9, 20.0, 0.4, 0.95) for key in TRAINED},
+        therapies=("axicabtagene-ciloleucel",),
+    )
+    return _with_golden(
+        replace(
+            held,
+            boosters={key: _random_booster(held.spec.names) for key in TRAINED},
+            calibration={key: replace(bundle.PRIOR_ALONE, model_slope=1.0) for key in TRAINED},
+            policy=policy,
+            about={"name": "t", "trained_on": {"name": "random", "courses": 200, "synthetic": True}},
+        )
+    )
+
+
+def _random_booster(names: tuple[str, ...]) -> bytes:
+    random = np.random.default_rng(7)
+    rows = random.normal(50.0, 30.0, (200, len(names))).astype(np.float32)
+    data = xgboost.DMatrix(rows, random.integers(0, 2, 200), feature_names=list(names))
+    settings = {"objective": "binary:logistic", "base_score": 0.5, "max_depth": 3, "nthread": 1, "seed": 7}
+    return bytes(xgboost.train(settings, data, 20).save_raw("ubj"))
+
+
+def _with_golden(held: Bundle) -> Bundle:
+    found = answers(Predictor(held, catalogue.load()), GOLDEN_COURSES)
+    records = [{"input": one.to_json(), "answer": answer} for one, answer in zip(GOLDEN_COURSES, found, strict=True)]
+    return replace(held, golden={"courses": records})
+
+
+def promote(home: Home, held: Bundle, version: str = "1") -> Path:
+    """Put a bundle into the home's model store and name it in live.json; returns the bundle's folder."""
+    from bentoml._internal.models.model import ModelStore
+    from bentoml.models import create
+
+    (home.bentoml / "models").mkdir(parents=True, exist_ok=True)
+    with create(MODEL_NAME, _model_store=ModelStore(str(home.bentoml / "models"))) as model:
+        digest = bundle.write(held, Path(model.path) / BUNDLE_FOLDER)
+    write_live(home, Live(str(model.tag), digest, version))
+    return home.bentoml / "models" / MODEL_NAME / str(model.tag.version) / BUNDLE_FOLDER
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        return int(one.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class Reply:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class Server:
+    """A real server in a process of its own, with everything it prints in one file."""
+
+    home: Home
+    port: int
+    log: Path
+    process: "subprocess.Popen[bytes]"
+
+    @classmethod
+    def start(cls, home: Home, folder: Path, workers: int = 1) -> "Server":
+        port, log = free_port(), folder / "server.log"
+        code = (
+            "import sys; from pathlib import Path\n"
+            "from features.errors import CrsRiskError\n"
+            "from features.home import Home\n"
+            "from serving.run import serve\n"
+            "try:\n"
+            "    serve(Home(Path(sys.argv[1])), '127.0.0.1', int(sys.argv[2]), int(sys.argv[3]), print)\n"
+            "except CrsRiskError as error:\n"
+            "    print(error, file=sys.stderr)\n"
+            "    sys.exit(error.exit_code)\n"
+        )
+        command = [sys.executable, "-c", code, str(home.folder), str(port), str(workers)]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+        with log.open("wb") as file:
+            process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, cwd=folder, env=environment)
+        return cls(home, port, log, process)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def printed(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def wait_until_ready(self, seconds: float = 60.0) -> "Server":
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and self.process.poll() is None:
+            try:
+                if self.call("GET", "/readyz").status == 200:
+                    return self
+            except OSError:
+                time.sleep(0.1)
+        raise AssertionError(f"the server is not ready: {self.printed}")
+
+    def call(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Reply:
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        shown = {"Content-Type": "application/json", **(headers or {})}
+        request = urllib.request.Request(self.url + path, data=data, method=method, headers=shown)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return Reply(answer.status, dict(answer.headers), answer.read())
+        except urllib.error.HTTPError as answer:
+            with answer:
+                return Reply(answer.code, dict(answer.headers), answer.read())
+
+    def predict(self, body: Any) -> Reply:
+        return self.call("POST", "/predict", body)
+
+    def workers(self) -> list[int]:
+        """Process ids of the workers."""
+        found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True)
+        return [int(text) for text in found.stdout.split()]
+
+    def stop(self) -> int:
+        self.process.terminate()
+        return self.process.wait(60)

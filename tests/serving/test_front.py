@@ -1,0 +1,187 @@
+"""What stands before BentoML, without a server: an application that only records what it is handed."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from features import catalogue
+from features.predict import Predictor
+from serving.answerer import Answerer
+from serving.api import BODY_LIMITS
+from serving.front import CHECKED, Front
+from tests.serving.builders import EXAMPLE, prior_bundle
+
+CANARY = "CANARY-4711"
+
+
+@dataclass
+class Behind:
+    """Stands in for BentoML: remembers the bodies and courses it was handed, then answers or fails as told."""
+
+    fails: Callable[[], Exception] | None = None
+    status: int = 200
+    bodies: list[bytes] = field(default_factory=list)
+    courses: list[str] = field(default_factory=list)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.bodies.append((await receive()).get("body", b""))
+        self.courses.extend(one.course_id for one in CHECKED.get(()))
+        if self.fails:
+            raise self.fails()
+        await send({"type": "http.response.start", "status": self.status, "headers": []})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+
+@dataclass
+class Told:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def error(self) -> dict[str, str]:
+        found: dict[str, str] = json.loads(self.body)["error"]
+        return found
+
+
+def ask(
+    behind: Behind,
+    body: bytes = b"",
+    path: str = "/predict",
+    method: str = "POST",
+    headers: dict[str, str] | None = None,
+    parts: int = 1,
+) -> Told:
+    """One call; the body arrives in `parts` parts."""
+    size = max(1, -(-len(body) // parts))
+    chunks = [body[start : start + size] for start in range(0, max(1, len(body)), size)]
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        part = chunks.pop(0) if chunks else b""
+        return {"type": "http.request", "body": part, "more_body": bool(chunks)}
+
+    async def send(message: Any) -> None:
+        sent.append(dict(message))
+
+    shown = [(key.encode(), value.encode()) for key, value in (headers or {}).items()]
+    scope = {"type": "http", "path": path, "method": method, "headers": shown}
+    front = Front(behind, catalogue.load, lambda: Answerer(Predictor(prior_bundle(), catalogue.load()), "7"))
+    asyncio.run(front(scope, receive, send))  # type: ignore[arg-type]
+    head = {key.decode(): value.decode() for key, value in sent[0]["headers"]}
+    return Told(sent[0]["status"], head, b"".join(one["body"] for one in sent[1:]))
+
+
+def test_bentoml_is_handed_a_stand_in_and_never_the_body() -> None:
+    behind = Behind()
+    assert ask(behind, json.dumps(EXAMPLE).encode()).status == 200
+    assert behind.bodies == [b'{"course":{},"hours_since_start":0}']
+    assert behind.courses == ["example-1"]
+
+
+def test_a_refused_body_does_not_reach_bentoml_at_all() -> None:
+    behind = Behind()
+    assert ask(behind, b"{bad").status == 400
+    assert behind.bodies == []
+
+
+@pytest.mark.parametrize("path", list(BODY_LIMITS))
+def test_a_body_may_be_as_large_as_its_limit_and_no_larger(path: str) -> None:
+    behind = Behind()
+    assert ask(behind, b" " * BODY_LIMITS[path], path, parts=5).error["code"] == "malformed-json"
+    over = ask(behind, b" " * (BODY_LIMITS[path] + 1), path, parts=5)
+    assert (over.status, over.error["code"]) == (413, "body-too-large")
+    assert behind.bodies == []
+
+
+def test_a_stated_length_over_the_limit_is_refused_unread() -> None:
+    told = ask(Behind(), b"{}", headers={"content-length": str(BODY_LIMITS["/predict"] + 1)})
+    assert told.status == 413
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"content-type": "application/vnd.bentoml+pickle"},
+        {"content-type": "text/plain"},
+        {"content-type": "application/json", "content-encoding": "gzip"},
+    ],
+)
+def test_anything_but_plain_json_is_refused(headers: dict[str, str]) -> None:
+    told = ask(Behind(), json.dumps(EXAMPLE).encode(), headers=headers)
+    assert (told.status, told.error["code"]) == (415, "media-type-not-accepted")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/static_content/index.css", 404, "not-found"),
+        ("POST", "/predict/", 404, "not-found"),
+        ("GET", "/predict", 405, "method-not-allowed"),
+        ("POST", "/model", 405, "method-not-allowed"),
+        ("DELETE", "/", 405, "method-not-allowed"),
+    ],
+)
+def test_an_address_or_method_that_is_not_ours_is_refused_as_json(
+    method: str, path: str, status: int, code: str
+) -> None:
+    behind = Behind()
+    told = ask(behind, path=path, method=method)
+    assert (told.status, told.error["code"], told.headers["content-type"]) == (status, code, "application/json")
+    assert behind.bodies == []
+
+
+def test_a_wrong_method_is_told_the_right_one() -> None:
+    assert ask(Behind(), path="/predict", method="PUT").headers["allow"] == "POST"
+    assert ask(Behind(), path="/model", method="PUT").headers["allow"] == "GET, HEAD"
+
+
+@pytest.mark.parametrize("path", ["/", "/model", "/nowhere", "/livez"])
+def test_every_answer_carries_the_security_headers(path: str) -> None:
+    headers = ask(Behind(), path=path, method="GET").headers
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["cache-control"] == "no-store"
+    assert headers["content-security-policy"].startswith("default-src 'none'")
+
+
+def test_a_failure_behind_is_answered_and_logged_without_its_text(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="crs_risk"):
+        told = ask(Behind(fails=lambda: ValueError(CANARY)), json.dumps(EXAMPLE).encode())
+    assert (told.status, told.error["code"]) == (500, "internal-error")
+    assert CANARY not in told.body.decode() + caplog.text
+    assert "POST /predict 500" in caplog.text
+    assert "ValueError at test_front.py" in caplog.text
+
+
+@pytest.mark.parametrize(("status", "shown", "code"), [(500, 500, "internal-error"), (504, 504, "timeout")])
+def test_an_error_of_bentoml_takes_our_shape(status: int, shown: int, code: str) -> None:
+    told = ask(Behind(status=status), json.dumps(EXAMPLE).encode())
+    assert (told.status, told.error["code"]) == (shown, code)
+
+
+def test_a_foreign_address_is_not_repeated_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="crs_risk"):
+        ask(Behind(), path=f"/{CANARY}", method=CANARY)
+    assert CANARY not in caplog.text
+    assert "(unknown address) 404" in caplog.text
+
+
+def test_a_large_body_is_checked_too() -> None:
+    behind = Behind()
+    body = {"requests": [{**EXAMPLE, "course": {"id": f"c{place}", "therapy": "axi-cel"}} for place in range(300)]}
+    assert ask(behind, json.dumps(body).encode(), "/predict_batch", parts=9).status == 200
+    assert behind.courses == [f"c{place}" for place in range(300)]
+
+
+def test_the_page_names_the_model_and_no_other_origin() -> None:
+    told = ask(Behind(), path="/", method="GET")
+    text = told.body.decode()
+    assert prior_bundle().digest in text
+    assert "Adults, for tests only." in text
+    assert "<script" not in text
+    assert "//" not in text.replace("<!doctype html>", "")

@@ -1,0 +1,70 @@
+"""From a cohort to the training table: rows by THE row-builder, labels by the data room, columns that say something."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.cohort import Layer, layers
+from data.labels import Labels, label_layers
+from data.tables import Cohort
+from features.catalogue import Catalogue
+from features.prior import Prior
+from features.rows import RowBuilder
+from features.spec import Spec, full
+from training.table import Table
+
+#: A column is kept if at least this share of the rows, and at least this many rows, hold it.
+SMALLEST_SHARE, FEWEST_ROWS = 0.01, 10
+
+
+def assemble(cohort: Cohort, prior: Prior, catalogue: Catalogue, workers: int) -> tuple[Table, Spec]:
+    """The training table of a cohort, and the spec of the columns that vary in it."""
+    table = build_table(cohort, full(catalogue), prior, catalogue, workers)
+    spec = informative(full(catalogue), table.values)
+    columns = np.array([full(catalogue).names.index(name) for name in spec.names])
+    slim = Table(**{**_fields(table), "values": np.ascontiguousarray(table.values[:, columns])})
+    return slim, spec.with_ranges(slim.values)
+
+
+def build_table(cohort: Cohort, spec: Spec, prior: Prior, catalogue: Catalogue, workers: int) -> Table:
+    """Every course of the cohort at every index time, by a given spec."""
+    builder = RowBuilder(spec, prior, catalogue)
+    asked = layers(cohort)
+    _, patient = np.unique(np.asarray(cohort.patient_ids), return_inverse=True)
+    parts = [
+        _part(layer, labels, builder, patient, workers)
+        for layer, labels in zip(asked, label_layers(cohort, asked), strict=True)
+    ]
+    return Table(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in _fields(parts[0])})
+
+
+def informative(spec: Spec, values: NDArray[np.float32]) -> Spec:
+    """The columns that are present often enough and are not one constant; missing or present counts as a difference."""
+    present = ~np.isnan(values)
+    fewest = max(FEWEST_ROWS, SMALLEST_SHARE * len(values))
+    kept = []
+    for place, name in enumerate(spec.names):
+        known = values[present[:, place], place]
+        varies = len(known) and (len(known) < len(values) or known.min() < known.max())
+        if len(known) >= fewest and varies:
+            kept.append(name)
+    return spec.keep(kept)
+
+
+def _part(layer: Layer, labels: Labels, builder: RowBuilder, patient: NDArray[np.int64], workers: int) -> Table:
+    rows = builder.build(layer.snapshots, workers)
+    return Table(
+        values=rows.values,
+        prior=rows.prior,
+        label=labels.value,
+        patient=patient[layer.course],
+        course=layer.course.astype(np.int64),
+        index_name=layer.name.astype(str),
+        hours=rows.hours,
+        begun=rows.begun,
+        treated=labels.treated_before,
+        therapy=np.array(layer.snapshots.courses.therapy),
+    )
+
+
+def _fields(table: Table) -> dict[str, NDArray[np.generic]]:
+    return {name: getattr(table, name) for name in Table.__slots__}
