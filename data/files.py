@@ -33,8 +33,9 @@ def read_table(path: Path) -> pd.DataFrame:
     """
     try:
         table = arrow_parquet.read_table(path) if path.suffix == ".parquet" else _read_csv(path)
-        frame: pd.DataFrame = _plain(table).to_pandas()
-        return frame
+        # An unnamed pandas index that was stored along is no column of the table.
+        frame: pd.DataFrame = _plain(table).to_pandas(ignore_metadata=True)
+        return frame.loc[:, [not str(name).startswith("__index_level_") for name in frame.columns]]
     except (pa.ArrowException, OSError, ValueError, csv.Error) as error:
         # The reader's own message may quote a whole row, so only its kind and place are passed on.
         raise DataError(f"{path}", _what_is_wrong(path, error), "export the table again") from None

@@ -157,7 +157,7 @@ def _outcome(
             last <= now,
             by_peak & (now > 0) & ((onset <= now) | np.isinf(onset)),
             positive,
-            (last < end) & (died < end),
+            (last < end) & (died <= last),
             last < end,
         ],
         [

@@ -76,7 +76,7 @@ def temporal_split(patients: Sequence[str] | NDArray[np.object_], start: ArrayLi
     cut = np.quantile(times[known], 1 - test_share, method="higher")
     late = known & (times >= cut)
     seen_early = np.isin(names, names[known & ~late])
-    return _fold("by-time", late & ~seen_early, ~known | (late & seen_early))
+    return _fold("by-time", late, ~known | (late & seen_early))
 
 
 def leave_site_out(

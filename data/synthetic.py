@@ -62,7 +62,9 @@ def generate(n_courses: int, seed: int, with_truth: bool = True, catalogue: Cata
     drawn = draw(n_courses, seed, facts)
     return SyntheticCohort(
         courses=courses_frame(drawn.model, drawn.hidden, drawn.charted.flags, drawn.static, drawn.follow_up),
-        observations=observations_frame(drawn.model, facts, drawn.hidden, drawn.samples, drawn.follow_up, _ids(n_courses)),
+        observations=observations_frame(
+            drawn.model, facts, drawn.hidden, drawn.samples, drawn.follow_up, _ids(n_courses)
+        ),
         events=events_frame(drawn.model, drawn.hidden, drawn.charted.drugs, drawn.static, drawn.follow_up),
         truth=_truth(drawn) if with_truth else _no_truth(),
     )
@@ -100,9 +102,7 @@ def _recorded(model: Model, hidden: Hidden, rng: np.random.Generator) -> Array:
 
 def _follow_up(model: Model, n: int, rng: np.random.Generator) -> Array:
     """(n,) hours; a few end early, for no reason that has to do with the course."""
-    whole, share, earliest = (
-        model.policy[f"follow_up_{key}"] for key in ("hours", "cut_share", "cut_from_hours")
-    )
+    whole, share, earliest = (model.policy[f"follow_up_{key}"] for key in ("hours", "cut_share", "cut_from_hours"))
     cut = np.round(rng.uniform(earliest, whole, n), 2)
     return np.where(rng.random(n) < share, cut, whole)
 

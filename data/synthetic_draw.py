@@ -86,7 +86,13 @@ def draw_hidden(model: Model, law: GradeLaw, n: int, rng: Generator) -> Hidden:
     shift = icans_shift(model, z, flags) + icans_by_crs(model)[crs]
     icans = (rng.random((n, 1)) < at_least(law.icans[arm], shift)).sum(axis=1)
     return Hidden(
-        arm, site, z, flags, crs, _grade_hours(model, "crs", arm, crs, rng), _grade_hours(model, "icans", arm, icans, rng)
+        arm,
+        site,
+        z,
+        flags,
+        crs,
+        _grade_hours(model, "crs", arm, crs, rng),
+        _grade_hours(model, "icans", arm, icans, rng),
     )
 
 
@@ -142,9 +148,7 @@ def _after(hours: Array, share: float, rng: Generator) -> Array:
     return np.where(rng.random(len(hours)) < share, when, np.inf)
 
 
-def draw_samples(
-    model: Model, analytes: dict[str, Analyte], hidden: Hidden, drugs: Drugs, rng: Generator
-) -> Samples:
+def draw_samples(model: Model, analytes: dict[str, Analyte], hidden: Hidden, drugs: Drugs, rng: Generator) -> Samples:
     """Every result of every course, as it would be known without an end of follow-up."""
     days = _days(model, SINGLE_DAYS, STEP_UP_DAYS_BEFORE, STEP_UP_DAYS_AFTER)
     draws = 24.0 * days[hidden.arm] + model.policy["draw_hour"]
@@ -163,7 +167,9 @@ def draw_samples(
 def _days(model: Model, single: tuple[int, ...], before: tuple[int, ...], after: tuple[int, ...]) -> Array:
     """(arms, slots) days of draws in order, NaN beyond an arm's last."""
     days = [
-        sorted({*before, *(round(hour // 24) + day for hour in arm.dose_hours for day in after)}) if arm.step_up else single
+        sorted({*before, *(round(hour // 24) + day for hour in arm.dose_hours for day in after)})
+        if arm.step_up
+        else single
         for arm in model.arms
     ]
     table = np.full((len(days), max(map(len, days))), np.nan)
@@ -197,12 +203,16 @@ def _measure(
     noise = _process(lab, hours, taken, rng.standard_normal(hours.shape))[course, slot]
     when = hours[course, slot]
     value = noise + lab.loading * hidden.z[course] + drug_rise(model, place, when, drugs.tocilizumab[course])
-    value += np.array(lab.by_grade)[hidden.crs_grade[course]] * ramp(
-        when - hidden.crs[course, 0],
-        np.float64(lab.lead_hours),
-        np.float64(lab.rise_hours),
-        model.decay_hours[hidden.arm[course]],
-    ) * drug_relief(model, place, when, drugs.tocilizumab[course], drugs.corticosteroid[course])
+    value += (
+        np.array(lab.by_grade)[hidden.crs_grade[course]]
+        * ramp(
+            when - hidden.crs[course, 0],
+            np.float64(lab.lead_hours),
+            np.float64(lab.rise_hours),
+            model.decay_hours[hidden.arm[course]],
+        )
+        * drug_relief(model, place, when, drugs.tocilizumab[course], drugs.corticosteroid[course])
+    )
     value += lab.centre
     return Samples(course, np.full(len(course), place), when, np.exp(value) if lab.logarithmic else value)
 

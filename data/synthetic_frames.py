@@ -19,7 +19,9 @@ DIGITS = 7
 MARROW_EDGE, MARROW_LOW, MARROW_HIGH = 25.0, 0.0, 95.0
 
 
-def draw_static(model: Model, catalogue: Catalogue, hidden: Hidden, ids: Words, rng: np.random.Generator) -> pd.DataFrame:
+def draw_static(
+    model: Model, catalogue: Catalogue, hidden: Hidden, ids: Words, rng: np.random.Generator
+) -> pd.DataFrame:
     """Columns without effect on any outcome, ids, start times, and what only fills a cell (marrow, peak grade 3 or 4).
 
     Age, sex, performance status and the rest are drawn apart from everything else; the sources find them mostly
@@ -57,12 +59,16 @@ def _patients(model: Model, n: int, rng: np.random.Generator) -> Words:
 
 
 def _starts(model: Model, hidden: Hidden, rng: np.random.Generator) -> NDArray[np.datetime64]:
-    first, last = (np.array([getattr(site, name) for site in model.sites])[hidden.site] for name in ("from_day", "to_day"))
+    first, last = (
+        np.array([getattr(site, name) for site in model.sites])[hidden.site] for name in ("from_day", "to_day")
+    )
     days = first + np.floor(rng.random(len(first)) * (last - first))
     return EPOCH + days.astype(np.int64).astype("timedelta64[D]")
 
 
-def courses_frame(model: Model, hidden: Hidden, recorded: Array, static: pd.DataFrame, follow_up: Array) -> pd.DataFrame:
+def courses_frame(
+    model: Model, hidden: Hidden, recorded: Array, static: pd.DataFrame, follow_up: Array
+) -> pd.DataFrame:
     """The table `courses`."""
     frame = static[[name for name in static.columns if not name.startswith("_")]].copy()
     frame.insert(2, "therapy", np.array([arm.therapy for arm in model.arms], dtype=object)[hidden.arm])

@@ -164,5 +164,3 @@ def ramp(since_onset: Array, lead: Array, rise: Array, decay: Array) -> Array:
 def faded(hours: Array, given: Array, constant: float) -> Array:
     """Share, 0 to 1, of a drug's full effect at `hours` when it was given at `given` (infinite: never)."""
     return -np.expm1(-np.maximum(hours - given, 0.0) / constant)
-
-

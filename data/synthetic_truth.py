@@ -203,7 +203,9 @@ class _ArmAt:
             later[: len(law)] = law
             steps = left - np.arange(1, len(later) + 1)
             self.onset[event] = later
-            self.reach[event] = later * np.array([0 * later] + [within(w, steps, np.array(self.wait)) for w in range(3)])
+            self.reach[event] = later * np.array(
+                [0 * later] + [within(w, steps, np.array(self.wait)) for w in range(3)]
+            )
 
     def further(self, event: str, waits: int) -> float:
         """Chance that so many further grades (1 or 2) come by the horizon, none having come by now: memoryless."""
@@ -267,9 +269,7 @@ def _icans_states(arms: list[_ArmAt], seen: Ints, hours: Array, now: Array) -> t
     return chance, reach
 
 
-def _likelihood(
-    model: Model, charted: Charted, some: Ints, residuals: _Residuals, onsets: Array, now: Array
-) -> Array:
+def _likelihood(model: Model, charted: Charted, some: Ints, residuals: _Residuals, onsets: Array, now: Array) -> Array:
     """(n, nodes, t + 1, GRADES) weight of z times the likelihood of the labs by onset and grade, up to a factor per course."""
     where = np.full(some.max() + 1, -1)
     where[some] = np.arange(len(some))
@@ -288,7 +288,11 @@ def _likelihood(
             slope[:, place, grade] = _sums(row, len(some), step * seen.b)
             level[:, place, grade] = _sums(row, len(some), step * seen.a - step**2 / 2)
     slope = ab[:, None, None] - slope
-    power = level[:, None] + NODES[:, None, None] * slope[:, None] - 0.5 * (NODES**2)[:, None, None] * bb[:, None, None, None]
+    power = (
+        level[:, None]
+        + NODES[:, None, None] * slope[:, None]
+        - 0.5 * (NODES**2)[:, None, None] * bb[:, None, None, None]
+    )
     power -= power.max(axis=(1, 2, 3), keepdims=True)
     return np.exp(power) * NODE_WEIGHTS[:, None, None]
 

@@ -158,11 +158,11 @@ def write_cohort(
 ) -> None:
     """Write the three tables, and side tables of any name, into a new folder: all of it or nothing.
 
-    UsageError if the folder exists and `overwrite` is not set, or the format is unknown.
+    UsageError if the folder exists, is not empty and `overwrite` is not set, or the format is unknown.
     """
     if format not in FORMATS:
         raise UsageError("format", "not a format of cohort tables", f"use {' or '.join(FORMATS)}")
-    if folder.exists() and not overwrite:
+    if folder.exists() and not overwrite and any(folder.iterdir()):
         raise UsageError(f"{folder}", "the folder exists", "choose a new one, or ask for it to be overwritten")
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))

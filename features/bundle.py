@@ -53,7 +53,7 @@ class Calibration:
         """(n,) log-odds of the answer."""
         shift = np.array([self.therapy_shift.get(key, 0.0) for key in parts.therapy])
         clock = np.where(parts.begun, self.begun_shift, self.time_slope * elapsed(parts.hours))
-        known = self.intercept + self.prior_slope * parts.prior + shift + clock
+        known: Array = self.intercept + self.prior_slope * parts.prior + shift + clock
         return known + self.weight(parts.hours) * trees
 
     def weight(self, hours: Array) -> Array:

@@ -59,20 +59,46 @@ class Live:
 
 def read_live(home: Home) -> Live:
     """Which bundle is promoted; StoreError where none is, or the file is damaged."""
-    try:
-        return Live(**json.loads(home.live.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        raise StoreError("live.json", "no model is promoted yet", "run `crs train`, then `crs promote`") from error
-    except (ValueError, TypeError) as error:
-        raise StoreError("live.json", "the file is damaged", "promote the version again") from error
+    live = _read(home)["live"]
+    if live is None:
+        raise StoreError("live.json", "no model is promoted yet", "run `crs train`, then `crs promote`")
+    return live
+
+
+def read_previous(home: Home) -> Live:
+    """Which other bundle was promoted before the one that is live; StoreError where there was none."""
+    previous = _read(home)["previous"]
+    if previous is None:
+        raise StoreError("live.json", "no earlier promotion is on record", "promote a version instead")
+    return previous
 
 
 def write_live(home: Home, live: Live) -> None:
-    """Name the promoted bundle: one atomic replacement, so that a reader sees the old name or the new."""
+    """Name the promoted bundle, and remember the one before: one atomic replacement, so a reader sees old or new."""
+    held = _remembered(home)
+    previous = held["previous"] if held["live"] == live else held["live"]
     home.folder.mkdir(parents=True, exist_ok=True)
     draft = home.live.with_suffix(".draft")
     with draft.open("w", encoding="utf-8") as file:
-        json.dump(asdict(live), file, sort_keys=True)
+        json.dump({"live": asdict(live), "previous": previous and asdict(previous)}, file, sort_keys=True)
         file.flush()
         os.fsync(file.fileno())
     draft.replace(home.live)
+
+
+def _remembered(home: Home) -> dict[str, Live | None]:
+    """What the file names; nothing where it is damaged, so that promoting again repairs it."""
+    try:
+        return _read(home)
+    except StoreError:
+        return {"live": None, "previous": None}
+
+
+def _read(home: Home) -> dict[str, Live | None]:
+    try:
+        body = json.loads(home.live.read_text(encoding="utf-8"))
+        return {key: Live(**body[key]) if body[key] else None for key in ("live", "previous")}
+    except FileNotFoundError:
+        return {"live": None, "previous": None}
+    except (ValueError, TypeError, KeyError) as error:
+        raise StoreError("live.json", "the file is damaged", "promote the version again") from error

@@ -82,6 +82,12 @@ def sigmoid(log_odds: Array) -> Array:
     return 0.5 * (1.0 + np.tanh(0.5 * log_odds))
 
 
+def log_odds_of(probability: Array) -> Array:
+    """Log-odds of a probability, which is first moved off 0 and 1 by 1e-9."""
+    held = np.clip(probability, 1e-9, 1 - 1e-9)
+    return np.log(held) - np.log1p(-held)
+
+
 def coherent(probability: Array) -> Array:
     """(n, outcomes), each worse grade at most as likely as the milder one; the milder grade, better known, stands."""
     result = probability.copy()

@@ -40,7 +40,8 @@ class Rows:
 
     values: (n, columns) float32, NaN where missing. prior: (n, outcomes) log-odds, NaN where nothing is published.
     hours: (n,) since the infusion or the latest dose.
-    begun, reached: (n, outcomes) whether any grade, and whether the outcome's grade was charted at or before the index time.
+    begun, reached: (n, outcomes) whether any grade, and whether the outcome's own grade or a worse one, was charted at
+    or before the index time. therapy: (n,) catalogue keys.
     """
 
     values: NDArray[np.float32]

@@ -91,12 +91,14 @@ class Answerer:
 
     def _evaluated(self, intake: Intake, probability: NDArray[np.float64]) -> Answer:
         course = intake.course
+        worst = _worst_grades(course)
+        places = range(len(OUTCOMES))
         return Answer(
             prediction_id=str(uuid.uuid4()),
             status="evaluated",
             question=self._question(intake),
             model=self.model,
-            risks=tuple(self._risk(course, place, float(probability[place])) for place in range(len(OUTCOMES))),
+            risks=tuple(self._risk(course, place, float(probability[place]), worst) for place in places),
             missing=self._missing(course),
             cautions=(*intake.notes, *guard.cautions(self.bundle, course)),
             scores=scores(self.catalogue, course.observations),
@@ -116,10 +118,11 @@ class Answerer:
             indication=course.indication or UNSET,
         )
 
-    def _risk(self, course: CourseInput, place: int, probability: float) -> Risk:
+    def _risk(self, course: CourseInput, place: int, probability: float, worst: Mapping[str, float]) -> Risk:
         outcome = OUTCOMES[place]
         step_up = guard.is_step_up(self.catalogue, course.therapy)
-        status = _status(course, place, probability, step_up)
+        reached = worst.get(outcome.event, -1.0) >= outcome.grade
+        status = "reached" if reached else _status(course, place, probability, step_up)
         evaluated = status == "evaluated"
         return Risk(
             outcome=outcome.key,
@@ -147,10 +150,15 @@ class Answerer:
         return tuple(one for one in self._analytes if one.what not in seen)
 
 
+def _worst_grades(course: CourseInput) -> dict[str, float]:
+    """Worst value of each code at or before the index time, of which only the grades are asked for."""
+    worst: dict[str, float] = {}
+    for one in course.observations:
+        worst[one.code] = max(one.value, worst.get(one.code, one.value))
+    return worst
+
+
 def _status(course: CourseInput, place: int, probability: float, step_up: bool) -> str:
-    outcome = OUTCOMES[place]
-    if any(one.code == outcome.event and one.value >= outcome.grade for one in course.observations):
-        return "reached"
     if guard.horizon_over(course, place, step_up):
         return "horizon-over"
     return "not-evaluated" if np.isnan(probability) else "evaluated"

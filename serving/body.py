@@ -1,12 +1,17 @@
 """Reads a request's body up to a limit, and hands another one on in its place."""
 
+import asyncio
 from collections.abc import Iterable
 
 from starlette.types import Message, Receive, Scope
 
-from serving.refusal import too_large, wrong_media
+from serving.refusal import too_large, too_slow_to_send, wrong_media
 
 _JSON = "application/json"
+#: Seconds in which a body must have arrived.
+READ_SECONDS = 30
+#: Bytes of a body that is too long which are still received, to no use but the client's.
+MOST_THROWN_AWAY = 64 << 20
 
 
 def check_media(scope: Scope) -> None:
@@ -18,21 +23,52 @@ def check_media(scope: Scope) -> None:
 
 
 async def read(scope: Scope, receive: Receive, limit: int) -> bytes:
-    """The whole body; Refusal 413 as soon as it is known to be longer than `limit` bytes."""
-    stated = _header(scope, b"content-length")
-    if stated.isdigit() and int(stated) > limit:
+    """The whole body; Refusal 413 if it is longer than `limit` bytes, 408 if it does not arrive in time.
+
+    No more than `limit` bytes are held. The rest of a body that is too long is received and thrown away, up to a bound:
+    many clients read no answer before they have sent everything.
+    """
+    try:
+        async with asyncio.timeout(READ_SECONDS):
+            body = await _read(scope, receive, limit)
+    except TimeoutError:
+        raise too_slow_to_send() from None
+    if body is None:
         raise too_large(limit)
+    return body
+
+
+async def _read(scope: Scope, receive: Receive, limit: int) -> bytes | None:
+    """The body, or None where it is longer than `limit` bytes."""
     parts: list[bytes] = []
     size, more = 0, True
-    while more:
-        message = await receive()
-        part = message.get("body", b"")
+    if _stated(scope) > (limit if _waits_for_leave(scope) else MOST_THROWN_AWAY):
+        return None
+    while more and size <= MOST_THROWN_AWAY:
+        part, more = await _part(receive)
         size += len(part)
         if size > limit:
-            raise too_large(limit)
-        parts.append(part)
-        more = message["type"] == "http.request" and message.get("more_body", False)
-    return b"".join(parts)
+            parts.clear()
+        else:
+            parts.append(part)
+    return b"".join(parts) if size <= limit else None
+
+
+async def _part(receive: Receive) -> tuple[bytes, bool]:
+    """The next part of the body and whether more follows."""
+    message = await receive()
+    return message.get("body", b""), message["type"] == "http.request" and message.get("more_body", False)
+
+
+def _stated(scope: Scope) -> int:
+    """The length the client stated, 0 where it stated none."""
+    text = _header(scope, b"content-length")
+    return int(text[:20]) if text.isdigit() else 0
+
+
+def _waits_for_leave(scope: Scope) -> bool:
+    """Whether the client sends its body only once it is told to go on."""
+    return "100-continue" in _header(scope, b"expect").lower()
 
 
 def replaced(scope: Scope, receive: Receive, body: bytes) -> tuple[Scope, Receive]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
 from features.bundle import Bundle
 from features.catalogue import Catalogue
@@ -101,6 +102,7 @@ def cautions(bundle: Bundle, course: CourseInput) -> tuple[Note, ...]:
     return _those(checks)
 
 
+@cache
 def is_step_up(catalogue: Catalogue, therapy: str) -> bool:
     """Whether the therapy or class is given in step-up doses; False where it is not known."""
     above = catalogue.lineage(therapy) if therapy else ()
@@ -121,6 +123,7 @@ def _all_over(course: CourseInput, step_up: bool) -> bool:
     return over or course.index_seconds > LATEST_SECONDS
 
 
+@cache
 def _class_is_outside(catalogue: Catalogue, therapy: str) -> bool:
     return bool(therapy) and not catalogue.classes[catalogue.lineage(therapy)[0]].evaluated
 

@@ -58,6 +58,10 @@ def wrong_media() -> RefusalError:
     )
 
 
+def too_slow_to_send() -> RefusalError:
+    return RefusalError(408, "body-not-received", "$", "the body did not arrive in time", "send it again")
+
+
 def too_slow() -> RefusalError:
     return RefusalError(504, "timeout", "$", "the answer took too long", "send fewer courses, or try again")
 

@@ -184,6 +184,11 @@ def small_booster(names: tuple[str, ...], seed: int = 0) -> bytes:
     return bytes(xgboost.train(settings, matrix, 4).save_raw("ubj"))
 
 
+def believing(weight: float) -> dict[str, Any]:
+    """Calibration fields that give the trees this weight at every hour."""
+    return {"early_slope": weight, "late_slope": weight}
+
+
 def empty_policy() -> Policy:
     return Policy("made up for tests; not for any use", {}, (), 0.0, 110.0)
 
@@ -204,7 +209,7 @@ def trained_bundle() -> Bundle:
         prior_only_bundle(),
         spec=columns,
         boosters={key: small_booster(columns.names, seed) for seed, key in enumerate(keys)},
-        calibration={key: replace(PRIOR_ALONE, intercept=0.125, model_slope=0.75) for key in keys},
+        calibration={key: replace(PRIOR_ALONE, intercept=0.125, **believing(0.75)) for key in keys},
         policy=replace(empty_policy(), thresholds={keys[0]: Thresholds(0.2, 0.6, 0.9, 12.0, 0.5, 0.97)}),
         about={"name": "made up", "seed": 7},
     )

@@ -14,7 +14,7 @@ from features.predict import sum_of_leaves
 from features.spec import Spec
 from training.calibrate import calibrate, take
 from training.config import Settings
-from training.table import Table, patient_folds
+from training.table import Table, fold_of_rows
 
 Array = NDArray[np.float64]
 T = TypeVar("T")
@@ -55,7 +55,7 @@ def fit_outcome(table: Table, plan: Plan) -> Fitted:
     rows = np.flatnonzero(table.usable(plan.outcome))
     part = table.take(rows)
     label = part.label[:, plan.outcome]
-    fold_of = patient_folds(part.patient, label.astype(np.int64), plan.settings.folds, plan.seed)
+    fold_of = fold_of_rows(part.patient, label.astype(np.int64), plan.settings.folds, plan.seed)
     rounds, trees = _out_of_fold(part, plan, fold_of)
     log_odds = np.empty(len(part))
     for fold in np.unique(fold_of):

@@ -5,7 +5,7 @@ drawn. Ranks are taken on the log-odds, so that rounding makes no ties. NaN wher
 """
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,20 +98,25 @@ METRICS: Mapping[str, Metric] = {
 
 
 def estimate(
-    label: Array, score: Array, patient: NDArray[np.int64], draws: int, seed: int, names: tuple[str, ...] = tuple(METRICS)
+    label: Array, scores: Array, patient: NDArray[np.int64], draws: int, seed: int, names: Iterable[str] = METRICS
 ) -> dict[str, Estimate]:
     """Each named metric with its 95 % percentile interval over `draws` resamples of whole patients.
 
-    patient: (n,) whole numbers that say whose row it is. A resample in which a metric is undefined is left out.
+    label (n,); scores (repeats, n) log-odds, over whose rows a metric is averaged; patient (n,) says whose row it is.
+    A resample in which a metric is undefined is left out.
     """
-    ones = np.ones_like(score)
-    values = {name: METRICS[name](label, score, ones) for name in names}
-    samples = {name: np.full(draws, np.nan) for name in names}
-    for draw, weight in enumerate(resamples(patient, draws, seed)):
-        drawn = weight > 0
-        for name in names:
-            samples[name][draw] = METRICS[name](label[drawn], score[drawn], weight[drawn])
-    return {name: _interval(values[name], samples[name]) for name in names}
+    return {
+        name: _interval(
+            _averaged(METRICS[name], label, scores, np.ones(len(label))),
+            np.array([_averaged(METRICS[name], label, scores, weight) for weight in resamples(patient, draws, seed)]),
+        )
+        for name in names
+    }
+
+
+def _averaged(metric: Metric, label: Array, scores: Array, weight: Array) -> float:
+    drawn = weight > 0
+    return float(np.mean([metric(label[drawn], score[drawn], weight[drawn]) for score in scores]))
 
 
 def resamples(patient: NDArray[np.int64], draws: int, seed: int) -> list[Array]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from data.split import patient_folds
 from features.bundle import Parts
 
 Array = NDArray[np.float64]
@@ -70,16 +71,11 @@ class Table:
         return len(np.unique(self.course[hit]))
 
 
-def patient_folds(patient: NDArray[np.int64], strata: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int64]:
-    """(N,) fold of each row: whole patients, dealt at random within strata, so that folds are alike in size and events.
-
-    patient, strata: (N,). A patient's stratum is the largest of its rows. The same seed deals the same folds.
-    """
-    known, place = np.unique(patient, return_inverse=True)
-    stratum = np.full(len(known), np.iinfo(np.int64).min)
-    np.maximum.at(stratum, place, strata)
-    shuffled = np.random.default_rng(seed).permutation(len(known))
-    order = shuffled[np.argsort(stratum[shuffled], kind="stable")]
-    dealt = np.empty(len(known), dtype=np.int64)
-    dealt[order] = np.arange(len(known)) % folds
-    return dealt[place]
+def fold_of_rows(
+    patient: NDArray[np.int64], strata: NDArray[np.int64], folds: int, seed: int
+) -> NDArray[np.int64]:
+    """(N,) fold of each row, whole patients dealt within strata; as data.split.patient_folds, once."""
+    fold_of = np.empty(len(patient), dtype=np.int64)
+    for number, fold in enumerate(patient_folds(patient.astype(object), strata, folds, repeats=1, seed=seed)):
+        fold_of[fold.test] = number
+    return fold_of

@@ -79,6 +79,7 @@ def test_death_ends_follow_up_and_leaves_the_label_unknown_unless_the_horizon_wa
     assert of("crs_1plus", ("a", 14 * 24, "death", 1)) == [0.0] * 4
     assert of("crs_3plus", ("a", 50, "death", 1), ("a", 40, "crs_grade", 4)) == [1.0, 1.0, GONE, GONE]
     assert of("crs_1plus", ("a", 50, "death", 0)) == [0.0] * 4
+    assert of("crs_1plus", ("a", 200, "death", 1), hours=100) == [SHORT] * 4
 
 
 def test_peak_without_time_serves_the_first_index_time_only() -> None:
@@ -97,6 +98,7 @@ def test_peak_without_time_serves_up_to_a_charted_onset() -> None:
 
 def test_peak_without_time_adds_nothing_to_a_timed_grade_as_high() -> None:
     assert of("crs_2plus", ("a", 30, "crs_grade", 2), ("a", None, "crs_grade", 2)) == [1.0, 1.0, GONE, GONE]
+    assert of("crs_3plus", ("a", 30, "crs_grade", 2), ("a", None, "crs_grade", 2)) == [0.0] * 4
     assert of("crs_1plus", ("a", None, "crs_grade", 0)) == [0.0] * 4
 
 

@@ -414,6 +414,14 @@ def test_row_order_changes_nothing(rows: list[tuple[object, ...]], random: objec
     assert content(one) == content(other)
 
 
+def test_order_of_values_at_the_same_time_changes_nothing() -> None:
+    rows = [("a", 1.0, "crp", value, "mg/L") for value in (7.0, 5.0, 9.0)]
+    found = {
+        cohort(courses("a"), observations(*order)).fingerprint for order in (rows, rows[::-1], rows[1:] + rows[:1])
+    }
+    assert len(found) == 1
+
+
 @given(ROWS)
 @settings(max_examples=30, deadline=None)
 def test_another_accepted_unit_gives_the_same_values(rows: list[tuple[object, ...]]) -> None:
@@ -428,6 +436,16 @@ def test_another_accepted_unit_gives_the_same_values(rows: list[tuple[object, ..
 def test_csv_and_parquet_give_the_same_fingerprint(tmp_path: Path) -> None:
     found = {read_cohort(folder(tmp_path / form, form)).fingerprint for form in ("csv", "parquet")}
     assert len(found) == 1
+
+
+def test_parquet_with_a_stored_pandas_index_reads_as_if_it_had_none(tmp_path: Path) -> None:
+    path = folder(tmp_path, "parquet")
+    before = read_cohort(path).fingerprint
+    for table in TABLES:
+        file = path / f"{table}.parquet"
+        frame = pd.read_parquet(file)
+        frame.set_index(frame.index + 5).to_parquet(file, index=True)
+    assert read_cohort(path).fingerprint == before
 
 
 def test_fingerprint_changes_with_any_value() -> None:

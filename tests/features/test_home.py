@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from features.errors import StoreError
-from features.home import Home, Live, read_live, write_live
+from features.home import Home, Live, read_live, read_previous, write_live
 
 OLD = Live("crs-risk:old", "a" * 64, "1")
 NEW = Live("crs-risk:new", "b" * 64, "2")
@@ -31,7 +31,7 @@ def test_a_write_that_fails_leaves_the_old_name(home: Home, stage: str, monkeypa
         raise OSError(28, "No space left on device")
 
     write_live(home, OLD)
-    monkeypatch.setattr(*((os, "fsync") if stage == "fsync" else (Path, "replace")), fails)
+    monkeypatch.setattr(os if stage == "fsync" else Path, stage, fails)
     with pytest.raises(OSError, match="No space left"):
         write_live(home, NEW)
     assert read_live(home) == OLD
@@ -41,7 +41,7 @@ def test_the_new_name_is_whole_before_it_takes_the_place_of_the_old(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_live(home, OLD)
-    seen: list[tuple[str, dict[str, str]]] = []
+    seen: list[tuple[str, dict[str, dict[str, str]]]] = []
     replace = Path.replace
 
     def watched(draft: Path, target: Path) -> Path:
@@ -50,7 +50,7 @@ def test_the_new_name_is_whole_before_it_takes_the_place_of_the_old(
 
     monkeypatch.setattr(Path, "replace", watched)
     write_live(home, NEW)
-    assert [(version, new["digest"]) for version, new in seen] == [("1", NEW.digest)]
+    assert [(version, new["live"]["digest"]) for version, new in seen] == [("1", NEW.digest)]
 
 
 @pytest.mark.parametrize(
@@ -63,6 +63,24 @@ def test_a_damaged_file_is_named_in_one_line(home: Home, damage: bytes) -> None:
         read_live(home)
     assert str(caught.value).startswith("live.json: the file is damaged")
     assert "\n" not in str(caught.value)
+
+
+def test_promoting_again_repairs_a_damaged_file(home: Home) -> None:
+    write_live(home, OLD)
+    home.live.write_bytes(b"{")
+    write_live(home, NEW)
+    assert read_live(home) == NEW
+
+
+def test_the_promotion_before_is_remembered_until_another_one(home: Home) -> None:
+    write_live(home, OLD)
+    with pytest.raises(StoreError, match="no earlier promotion is on record"):
+        read_previous(home)
+    for _ in range(2):  # promoting what is live already forgets nothing
+        write_live(home, NEW)
+        assert read_previous(home) == OLD
+    write_live(home, OLD)
+    assert read_previous(home) == NEW
 
 
 def test_without_a_promoted_model_the_error_says_what_to_do(home: Home) -> None:

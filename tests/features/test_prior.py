@@ -2,6 +2,7 @@
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -206,10 +207,10 @@ def test_a_shipped_class_lies_between_its_products_and_the_class_above(key: str)
 
 def test_penn_grades_say_nothing_of_grade_two_or_three() -> None:
     base = cohort("teclistamab", n=100, crs_1plus=0.7, crs_2plus=0.2, crs_3plus=0.05)
-    penn = {"trial": "other", "n": 300, "crs_1plus": 0.7, "crs_grading": "Penn"}
+    penn: dict[str, Any] = {"trial": "other", "n": 300, "crs_1plus": 0.7, "crs_grading": "Penn"}
     without = pooled(base, cohort("teclistamab", **penn))
     assert pooled(base, cohort("teclistamab", **penn, crs_2plus=0.6, crs_3plus=0.5)) == without
-    astct = {**penn, "crs_grading": "ASTCT-2019"}
+    astct: dict[str, Any] = {**penn, "crs_grading": "ASTCT-2019"}
     moved = pooled(base, cohort("teclistamab", **astct, crs_2plus=0.6, crs_3plus=0.5))
     assert moved["teclistamab"].rates[""][THIRD] > 3 * without["teclistamab"].rates[""][THIRD]
 
@@ -226,9 +227,9 @@ def test_the_policy_has_a_weight_for_every_grading_system() -> None:
 
 
 @pytest.mark.parametrize("left_out", [{"superseded": True}, {"mitigation": "prophylactic-tocilizumab"}])
-def test_a_cohort_that_is_repeated_or_was_mitigated_does_not_count(left_out: dict[str, object]) -> None:
+def test_a_cohort_that_is_repeated_or_was_mitigated_does_not_count(left_out: dict[str, Any]) -> None:
     base = cohort("teclistamab", "mm", crs_1plus=0.7, crs_3plus=0.05, crs_onset_median_hours=48.0)
-    other = {"crs_1plus": 0.1, "crs_3plus": 0.09, "crs_onset_median_hours": 5.0, "trial": "other"}
+    other: dict[str, Any] = {"crs_1plus": 0.1, "crs_3plus": 0.09, "crs_onset_median_hours": 5.0, "trial": "other"}
     counted = pooled(base, cohort("teclistamab", "mm", **other))
     assert pooled(base, cohort("teclistamab", "mm", **other, **left_out)) == pooled(base) != counted
 

@@ -68,7 +68,7 @@ def trained_bundle() -> Bundle:
         replace(
             held,
             boosters={key: _random_booster(held.spec.names) for key in TRAINED},
-            calibration={key: replace(bundle.PRIOR_ALONE, model_slope=1.0) for key in TRAINED},
+            calibration={key: replace(bundle.PRIOR_ALONE, early_slope=1.0, late_slope=1.0) for key in TRAINED},
             policy=policy,
             about={"name": "t", "trained_on": {"name": "random", "courses": 200, "synthetic": True}},
         )

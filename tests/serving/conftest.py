@@ -1,5 +1,6 @@
 """Fixtures of the service's tests."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,6 +16,11 @@ from serving.answerer import Answerer
 from serving.decode import predict_request
 from serving.intake import take
 from tests.serving.builders import Server, prior_bundle, promote, trained_bundle
+
+with warnings.catch_warnings():
+    # BentoML uses what its own libraries have deprecated; that is not ours to mend.
+    warnings.simplefilter("ignore")
+    import bentoml.models  # noqa: F401
 
 Ask = Callable[[dict[str, Any]], dict[str, Any]]
 

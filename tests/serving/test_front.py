@@ -28,7 +28,7 @@ class Behind:
     bodies: list[bytes] = field(default_factory=list)
     courses: list[str] = field(default_factory=list)
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def __call__(self, _scope: Any, receive: Any, send: Any) -> None:
         self.bodies.append((await receive()).get("body", b""))
         self.courses.extend(one.course_id for one in CHECKED.get(()))
         if self.fails:
@@ -51,18 +51,21 @@ class Told:
 
 def ask(
     behind: Behind,
-    body: bytes = b"",
+    body: bytes | None = b"",
     path: str = "/predict",
     method: str = "POST",
     headers: dict[str, str] | None = None,
     parts: int = 1,
 ) -> Told:
-    """One call; the body arrives in `parts` parts."""
-    size = max(1, -(-len(body) // parts))
-    chunks = [body[start : start + size] for start in range(0, max(1, len(body)), size)]
+    """One call; the body arrives in `parts` parts, or never where it is None."""
+    given = body or b""
+    size = max(1, -(-len(given) // parts))
+    chunks = [given[start : start + size] for start in range(0, max(1, len(given)), size)]
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
+        if body is None:
+            await asyncio.sleep(60)
         part = chunks.pop(0) if chunks else b""
         return {"type": "http.request", "body": part, "more_body": bool(chunks)}
 
@@ -99,9 +102,19 @@ def test_a_body_may_be_as_large_as_its_limit_and_no_larger(path: str) -> None:
     assert behind.bodies == []
 
 
-def test_a_stated_length_over_the_limit_is_refused_unread() -> None:
-    told = ask(Behind(), b"{}", headers={"content-length": str(BODY_LIMITS["/predict"] + 1)})
-    assert told.status == 413
+def test_a_client_that_waits_for_leave_is_refused_before_it_sends() -> None:
+    headers = {"content-length": str(BODY_LIMITS["/predict"] + 1), "expect": "100-continue"}
+    assert ask(Behind(), None, headers=headers).status == 413
+
+
+def test_a_body_beyond_all_measure_is_refused_unread() -> None:
+    assert ask(Behind(), None, headers={"content-length": "1" + "0" * 30}).status == 413
+
+
+def test_a_body_that_does_not_arrive_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.body.READ_SECONDS", 0.01)
+    told = ask(Behind(), None)
+    assert (told.status, told.error["code"]) == (408, "body-not-received")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from features.home import Home
 from features.predict import Predictor
 from features.single import snapshots
 from serving.decode import predict_request
 from serving.intake import take
-from tests.serving.builders import EXAMPLE, ROOT, Server, example, trained_bundle, with_course
+from tests.serving.builders import EXAMPLE, ROOT, Server, example, promote, trained_bundle, with_course
 
 CANARY = "CANARY-4711"
 #: A number that stands for a patient's value; none of our own figures contains it.
@@ -178,6 +180,32 @@ def test_answering_needs_neither_pandas_nor_mlflow() -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split(" ", 1)[0] == "evaluated"
     assert done.stdout.split(" ", 1)[1].strip() in ("['pandas', 'mlflow']", "['mlflow', 'pandas']")
+
+
+def test_a_failure_inside_bentoml_is_answered_as_ours_and_logged_without_its_text(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    promote(home, trained_bundle())
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from starlette.testclient import TestClient\n"
+        "from serving import log\n"
+        "from serving.answerer import Answerer\n"
+        "from serving.service import application\n"
+        "def fail(*_):\n"
+        "    raise ValueError(sys.argv[1])\n"
+        "log.configure()\n"
+        "Answerer.answer = fail\n"
+        "with TestClient(application()) as client:\n"
+        "    reply = client.post('/predict', content=Path('serving/example_request.json').read_bytes())\n"
+        "print(reply.status_code, reply.text)\n"
+    )
+    environment = {**os.environ, "CRS_RISK_HOME": str(home.folder)}
+    command = [sys.executable, "-c", code, CANARY]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith('500 {"error":{"code":"internal-error"')
+    assert CANARY not in done.stdout + done.stderr
+    assert "ValueError at" in done.stderr
 
 
 def test_the_documented_example_is_the_file_in_the_repository() -> None:

@@ -184,7 +184,7 @@ def test_workers_do_not_outlive_a_parent_that_was_killed(start: Callable[..., Se
 
 
 def test_a_port_that_is_taken_is_said_in_one_line(
-    place: Place, start: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+    start: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         monkeypatch.setattr("tests.serving.builders.free_port", lambda: taken.getsockname()[1])

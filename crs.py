@@ -1,0 +1,185 @@
+"""The one command: parses arguments, nothing more. Each verb calls the room that does the work."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from features.home import Home
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+cohort_app = typer.Typer(no_args_is_help=True, help="Make, check and convert cohorts.")
+app.add_typer(cohort_app, name="cohort")
+
+Folder = Annotated[Path, typer.Argument(help="A cohort: a folder with courses, observations and events.")]
+Host = Annotated[str, typer.Option(help="Address to listen on.")]
+Port = Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)]
+Settings = Annotated[Path | None, typer.Option(help="TOML file with training settings, see docs/training.md.")]
+Format = Annotated[str, typer.Option(help="parquet or csv.")]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
+
+
+def main() -> None:
+    """Run a verb; an error of ours becomes one line and its own exit code."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
+    from features.errors import CrsRiskError
+
+    try:
+        app()
+    except CrsRiskError as error:
+        print(f"crs: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+@app.command()
+def demo(
+    courses: Annotated[int, typer.Option(help="Synthetic courses to train on.", min=200)] = 2000,
+    seed: Seed = 1,
+    host: Host = "127.0.0.1",
+    port: Port = 3000,
+    once: Annotated[bool, typer.Option("--once", help="Ask one question over HTTP, print the answer and stop.")] = False,
+) -> None:
+    """Synthetic cohort, training, MLflow, promotion, service: the whole of it. Example: crs demo --port 3000"""
+    from training import flows
+
+    home = _home()
+    cohort = home.folder / f"synthetic-{courses}-{seed}"
+    if not cohort.exists():
+        flows.synthesise(cohort, courses, seed, "parquet")
+    version = flows.train(home, cohort, "synthetic-demo", flows.demo_settings(), _tracking_uri())
+    flows.promote(home, version, _tracking_uri())
+    _serve(home, host, port, workers=1, once=once)
+
+
+@cohort_app.command("synth")
+def cohort_synth(
+    out: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")],
+    courses: Annotated[int, typer.Option(min=1)] = 2000,
+    seed: Seed = 1,
+    format: Format = "parquet",
+) -> None:
+    """Write a synthetic cohort with its true risks beside it. Example: crs cohort synth cohorts/synth --courses 2000"""
+    from training import flows
+
+    flows.synthesise(out, courses, seed, format)
+
+
+@cohort_app.command("check")
+def cohort_check(cohort: Folder) -> None:
+    """Read a cohort, report what was rejected and how many courses are left. Example: crs cohort check cohorts/mine"""
+    from training import flows
+
+    flows.check(cohort)
+
+
+@cohort_app.command("convert")
+def cohort_convert(
+    mapping: Annotated[Path, typer.Argument(help="A mapping file, see docs/mapping-files.md.")],
+    out: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")],
+    data: Annotated[Path | None, typer.Option(help="The folder that holds the extract the mapping names.")] = None,
+    format: Format = "parquet",
+) -> None:
+    """Turn a site's own extract into a cohort. Example: crs cohort convert mappings/bwh-cart.toml cohorts/bwh --data DIR"""
+    from training import flows
+
+    flows.convert(mapping, out, data, format)
+
+
+@app.command()
+def train(
+    cohort: Annotated[Path | None, typer.Argument(help="A cohort; not needed with --prior-only.")] = None,
+    name: Annotated[str, typer.Option(help="What to call the data; the folder's name by default.")] = "",
+    settings: Settings = None,
+    prior_only: Annotated[bool, typer.Option("--prior-only", help="A bundle of published rates, without any data.")] = False,
+) -> None:
+    """Train, judge and register a model. Example: crs train cohorts/mine"""
+    from features.errors import UsageError
+    from training import config, flows
+
+    if prior_only:
+        flows.train_prior_only(_home(), config.read(settings), _tracking_uri())
+    elif cohort is None:
+        raise UsageError("COHORT", "no cohort given", "name a cohort's folder, or use --prior-only")
+    else:
+        flows.train(_home(), cohort, name or cohort.resolve().name, config.read(settings), _tracking_uri())
+
+
+@app.command()
+def tune(
+    cohort: Folder,
+    settings: Settings = None,
+    out: Annotated[Path, typer.Option(help="Where the best settings are written.")] = Path("settings.toml"),
+) -> None:
+    """Compare a few settings by patient-grouped cross-validation. Example: crs tune cohorts/mine --out settings.toml"""
+    from training import config, flows
+
+    flows.tune(_home(), cohort, config.read(settings), out, _tracking_uri())
+
+
+@app.command()
+def evaluate(
+    cohort: Folder,
+    version: Annotated[str, typer.Option(help="A registered version or alias to judge on this cohort.")] = "champion",
+    cross_validate: Annotated[
+        bool, typer.Option("--cross-validate", help="Judge the recipe on this cohort instead: train and test in folds.")
+    ] = False,
+    repeats: Annotated[int, typer.Option(help="Repeats of the cross-validation.", min=1)] = 5,
+    settings: Settings = None,
+    out: Annotated[Path | None, typer.Option(help="Write the results as JSON, too.")] = None,
+) -> None:
+    """Judge a model, or the recipe, on a cohort. Example: crs evaluate cohorts/mine --cross-validate"""
+    from training import config, flows
+
+    chosen = config.read(settings)
+    if cross_validate:
+        flows.cross_validate(_home(), cohort, chosen, repeats, out, _tracking_uri())
+    else:
+        flows.evaluate(_home(), cohort, version, chosen, out, _tracking_uri())
+
+
+@app.command()
+def promote(version: Annotated[str, typer.Option(help="A version number, or challenger.")] = "challenger") -> None:
+    """Serve a registered version from now on. Example: crs promote --version 2"""
+    from training import flows
+
+    flows.promote(_home(), version, _tracking_uri())
+
+
+@app.command()
+def rollback() -> None:
+    """Serve the bundle again that was live before the last promotion. Example: crs rollback"""
+    from training import flows
+
+    flows.rollback(_home(), _tracking_uri())
+
+
+@app.command()
+def serve(
+    host: Host = "127.0.0.1", port: Port = 3000, workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1
+) -> None:
+    """Serve the promoted bundle until stopped. Example: crs serve --port 3000 --workers 2"""
+    _serve(_home(), host, port, workers)
+
+
+def _serve(home: "Home", host: str, port: int, workers: int, once: bool = False) -> None:
+    from serving import announce, run
+
+    run.serve(home, host, port, workers, on_ready=announce.once if once else announce.address)
+
+
+def _home() -> "Home":
+    from features.home import Home
+
+    return Home.from_environment(os.environ)
+
+
+def _tracking_uri() -> str | None:
+    return os.environ.get("CRS_RISK_MLFLOW_URI") or None
+
+
+if __name__ == "__main__":
+    main()

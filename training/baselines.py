@@ -1,0 +1,57 @@
+"""What any model has to beat, in the same folds: the base rate, logistic regression, and the published scores."""
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from features.predict import log_odds_of
+from features.spec import Spec
+from training.table import Table
+
+Array = NDArray[np.float64]
+#: Published scores that are compared by rank where their inputs exist: name -> column of the row.
+SCORES = {"easix": "easix_log2", "m_easix": "m_easix_log2"}
+
+
+def base_rate(train: Table, test: Table, outcome: int) -> Array:
+    """(N,) log-odds of the training folds' event rate at the row's own index time."""
+    result = np.empty(len(test))
+    for name in np.unique(test.index_name):
+        label = train.label[train.index_name == name, outcome]
+        result[test.index_name == name] = _rate(label if len(label) else train.label[:, outcome])
+    return result
+
+
+def _rate(label: Array) -> float:
+    """Log-odds of the event rate, half an event of each kind added so that it is finite."""
+    events = float(label.sum()) + 0.5
+    return float(np.log(events / (len(label) + 1 - events)))
+
+
+def logistic_regression(train: Table, test: Table, outcome: int) -> Array:
+    """(N,) log-odds of an L2-penalised logistic regression on all columns, medians and flags for what is missing."""
+    model = _pipeline()
+    model.fit(_plain(train), train.label[:, outcome])
+    probability: Array = model.predict_proba(_plain(test))[:, 1]
+    return log_odds_of(probability)
+
+
+def _pipeline() -> Pipeline:
+    return make_pipeline(
+        SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True),
+        StandardScaler(),
+        LogisticRegression(C=1.0, max_iter=2000),
+    )
+
+
+def _plain(table: Table) -> Array:
+    return np.column_stack([table.values.astype(np.float64), table.prior])
+
+
+def published_score(table: Table, spec: Spec, name: str) -> Array | None:
+    """(N,) a published score on its log2 scale, NaN where an input is missing; None where the spec has no such column."""
+    column = SCORES[name]
+    return table.values[:, spec.names.index(column)].astype(np.float64) if column in spec.names else None

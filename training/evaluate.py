@@ -1,0 +1,141 @@
+"""How well predictions did, per outcome and index time, beside what any model has to beat."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.catalogue import Catalogue
+from features.outcomes import OUTCOME_KEYS
+from features.prior import TherapyEvidence
+from features.spec import Spec
+from training import baselines
+from training.config import Settings
+from training.fit import Plan, fit_outcome, predict_outcome
+from training.level import spreads
+from training.metrics import METRICS, Estimate, estimate
+from training.table import Table, fold_of_rows
+
+Array = NDArray[np.float64]
+
+#: Fewer events or non-events than this, and a group gets counts but no metrics.
+FEWEST = 5
+#: Groups of more rows than this are resampled a quarter as often: their intervals are narrow anyway.
+LARGE = 5000
+#: Baselines are compared by these alone.
+COMPARED = ("auroc", "log_loss", "brier")
+ALL_TIMES = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One predictor on one outcome at one index time ("all" for every index time together)."""
+
+    outcome: str
+    index_time: str
+    predictor: str
+    rows: int
+    events: int
+    metrics: Mapping[str, Estimate]
+
+
+def judge(
+    table: Table, outcome: int, scores: Mapping[str, Array], settings: Settings
+) -> list[Result]:
+    """Metrics of each predictor on one outcome; scores: predictor -> (repeats, N) log-odds or score, NaN where absent."""
+    usable = table.usable(outcome)
+    results = []
+    for name in (*np.unique(table.index_name[usable]).tolist(), ALL_TIMES):
+        group = usable & ((table.index_name == name) | (name == ALL_TIMES))
+        for predictor, score in scores.items():
+            results.append(_judge_one(table, outcome, name, predictor, score, group, settings))
+    return results
+
+
+def _judge_one(
+    table: Table,
+    outcome: int,
+    name: str,
+    predictor: str,
+    score: Array,
+    group: NDArray[np.bool_],
+    settings: Settings,
+) -> Result:
+    rows = group & ~np.isnan(score).any(axis=0)
+    label = table.label[rows, outcome]
+    events = int(label.sum())
+    metrics: dict[str, Estimate] = {}
+    if min(events, len(label) - events) >= FEWEST:
+        draws = settings.bootstrap if len(label) <= LARGE else settings.bootstrap // 4
+        metrics = estimate(label, score[:, rows], table.patient[rows], draws, settings.seed, _metrics_of(predictor))
+    return Result(OUTCOME_KEYS[outcome], name, predictor, len(label), events, metrics)
+
+
+def _metrics_of(predictor: str) -> Iterable[str]:
+    if predictor in baselines.SCORES:
+        return ("auroc",)
+    return METRICS if predictor == "model" else COMPARED
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a model is made: everything but the data."""
+
+    spec: Spec
+    evidence: Mapping[str, TherapyEvidence]
+    catalogue: Catalogue
+    settings: Settings
+
+    def plan(self, table: Table, outcome: int, seed: int) -> Plan:
+        keys = np.unique(table.therapy).tolist()
+        width = spreads(keys, self.evidence, self.catalogue, outcome, self.settings.centre_sd)
+        return Plan(outcome, self.spec, width, self.settings, seed)
+
+
+def cross_validate(table: Table, recipe: Recipe, outcome: int) -> list[Result]:
+    """Repeated patient-grouped cross-validation: in each fold the whole recipe, calibration and all, sees the rest only."""
+    rows = np.flatnonzero(table.usable(outcome))
+    part = table.take(rows)
+    label = part.label[:, outcome]
+    found: dict[str, list[Array]] = {"model": [], "base_rate": [], "logistic_regression": [], "published_rate": []}
+    for repeat in range(recipe.settings.repeats):
+        seed = recipe.settings.seed + repeat
+        fold_of = fold_of_rows(part.patient, label.astype(np.int64), recipe.settings.folds, seed)
+        held = {name: np.empty(len(part)) for name in found}
+        for fold in np.unique(fold_of):
+            train, test = part.take(fold_of != fold), part.take(fold_of == fold)
+            fitted = fit_outcome(train, recipe.plan(train, outcome, seed))
+            held["model"][fold_of == fold] = predict_outcome(fitted, test, outcome)
+            held["base_rate"][fold_of == fold] = baselines.base_rate(train, test, outcome)
+            held["logistic_regression"][fold_of == fold] = baselines.logistic_regression(train, test, outcome)
+        held["published_rate"] = part.prior[:, outcome]
+        for name, score in held.items():
+            found[name].append(score)
+    scores = {name: np.array(score) for name, score in found.items()}
+    return judge(part, outcome, {**scores, **published(part, recipe.spec)}, recipe.settings)
+
+
+def published(table: Table, spec: Spec) -> dict[str, Array]:
+    """The published scores whose inputs the table has, (1, N) each, NaN where one is missing."""
+    held = {name: baselines.published_score(table, spec, name) for name in baselines.SCORES}
+    return {name: score[None] for name, score in held.items() if score is not None and not np.isnan(score).all()}
+
+
+def to_json(results: Iterable[Result]) -> list[dict[str, Any]]:
+    """Results as JSON: an undefined bound is null."""
+    body = json.loads(json.dumps([asdict(one) for one in results]), parse_constant=lambda _: None)
+    return list(body)
+
+
+def flat(results: Iterable[Result]) -> dict[str, float]:
+    """Metric name -> value, for a tracker: "crs_2plus.24h.model.auroc"; undefined ones are left out."""
+    return {
+        f"{one.outcome}.{one.index_time}.{one.predictor}.{name}".replace("+", "-plus-"): found.value
+        for one in results
+        for name, found in one.metrics.items()
+        if math.isfinite(found.value)
+    }

@@ -1,0 +1,34 @@
+"""The registered model as code: MLflow runs this file to load a bundle. Nothing is pickled.
+
+Input: a data frame with the column `course`, one JSON document a row, as features.single.CourseInput.
+Output: a data frame with a probability per outcome, missing where the outcome was reached or nothing is published.
+"""
+
+import json
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+
+from features import bundle, catalogue
+from features.outcomes import OUTCOME_KEYS
+from features.predict import Predictor, verify_golden
+from features.single import CourseInput, snapshots
+
+
+class BundleModel(mlflow.pyfunc.PythonModel):
+    """A bundle behind MLflow's interface."""
+
+    def load_context(self, context: mlflow.pyfunc.PythonModelContext) -> None:
+        """Read and verify the bundle, golden courses included."""
+        self.predictor = Predictor(bundle.read(Path(context.artifacts["bundle"])), catalogue.load())
+        verify_golden(self.predictor)
+
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # noqa: ARG002
+        """A probability per outcome and course."""
+        courses = [CourseInput.from_json(json.loads(text)) for text in model_input["course"]]
+        probability = self.predictor.predict(snapshots(self.predictor.catalogue, courses)).probability
+        return pd.DataFrame(probability, columns=list(OUTCOME_KEYS))
+
+
+mlflow.models.set_model(BundleModel())

@@ -1,0 +1,226 @@
+"""MLflow: every run with its parameters, metrics, data and bundle, and every bundle as a registered version.
+
+The store is SQLite and a folder under the deployment's home, or any store that MLflow knows, given by URL.
+MLflow is a mirror for people: what is served is the bundle, whose digest is checked against the promotion.
+Its switches are environment variables that it reads when imported, so `crs` sets them first (see `quiet`).
+"""
+
+import fcntl
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.data.filesystem_dataset_source import FileSystemDatasetSource
+from mlflow.data.meta_dataset import MetaDataset
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema
+
+from features import bundle
+from features.errors import StoreError, UsageError
+from features.home import MODEL_NAME, Home
+from features.outcomes import OUTCOME_KEYS
+from training.evaluate import flat
+from training.train import Trained, metrics_json
+
+EXPERIMENT = "crs-risk"
+CHAMPION, CHALLENGER = "champion", "challenger"
+BUNDLE_ARTIFACT = "bundle"
+#: A file that MLflow runs to make the registered model; nothing of it is pickled.
+MODEL_CODE = Path(__file__).with_name("mlflow_model.py")
+#: MLflow keeps at most this many characters of a parameter or a tag.
+LONGEST = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A bundle that MLflow holds: run id, registered version, digest of its manifest."""
+
+    run_id: str
+    version: str
+    digest: str
+
+
+@contextmanager
+def store(home: Home, uri: str | None = None) -> Iterator[MlflowClient]:
+    """MLflow's client on the deployment's store, which is created and migrated once, under a lock.
+
+    StoreError where the store cannot be used.
+    """
+    home.folder.mkdir(parents=True, exist_ok=True)
+    mlflow.set_tracking_uri(uri or home.mlflow_uri)
+    with (home.folder / "mlflow.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        client = _opened(home)
+    try:
+        yield client
+    except MlflowException as error:
+        raise StoreError("MLflow", _first_line(error), "check the tracking store") from error
+
+
+def _opened(home: Home) -> MlflowClient:
+    try:
+        client = MlflowClient()
+        if client.get_experiment_by_name(EXPERIMENT) is None:
+            client.create_experiment(EXPERIMENT, artifact_location=home.artifacts.as_uri())
+    except Exception as error:
+        raise StoreError("MLflow", f"the store cannot be opened ({type(error).__name__})", "check its URL") from error
+    return client
+
+
+def log_training(home: Home, trained: Trained, source: Path, uri: str | None = None) -> Registered:
+    """Record a training run with its bundle, and register the bundle as the challenger.
+
+    source: the cohort's folder, recorded as where the data came from. The first version ever becomes champion by
+    promotion only, never here.
+    """
+    about = trained.bundle.about
+    with store(home, uri) as client, tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / BUNDLE_ARTIFACT
+        digest = bundle.write(trained.bundle, folder)
+        with mlflow.start_run(experiment_id=_experiment(client), run_name=f"train {about['name']}") as run:
+            mlflow.log_params(_parameters(trained))
+            mlflow.log_metrics(flat(trained.results))
+            mlflow.log_input(_dataset(about["trained_on"], source), context="training")
+            mlflow.set_tags({"bundle_digest": digest, "synthetic": str(about["trained_on"]["synthetic"]).lower()})
+            mlflow.log_text(metrics_json(trained), "metrics.json")
+            logged = _log_model(folder)
+        found = mlflow.register_model(logged, MODEL_NAME, tags={"bundle_digest": digest, "name": str(about["name"])})
+        client.set_registered_model_alias(MODEL_NAME, CHALLENGER, found.version)
+    return Registered(run.info.run_id, str(found.version), digest)
+
+
+def _log_model(folder: Path) -> str:
+    """Log the bundle as a model that MLflow can load by code; returns its URI."""
+    info = mlflow.pyfunc.log_model(
+        name="model",
+        python_model=str(MODEL_CODE),
+        artifacts={BUNDLE_ARTIFACT: str(folder)},
+        signature=_signature(),
+        pip_requirements=[f"{name}=={version(name)}" for name in ("crs-risk", "numpy", "xgboost-cpu")],
+    )
+    return str(info.model_uri)
+
+
+def _signature() -> ModelSignature:
+    """In: one JSON course a row, as features.single.CourseInput. Out: a probability per outcome."""
+    outputs = [ColSpec(DataType.double, key) for key in OUTCOME_KEYS]
+    return ModelSignature(Schema([ColSpec(DataType.string, "course")]), Schema(outputs))
+
+
+def _parameters(trained: Trained) -> dict[str, str]:
+    about = trained.bundle.about
+    settings = {f"settings.{key}": str(value) for key, value in about["settings"].items()}
+    facts = {
+        "spec_fingerprint": trained.bundle.spec.fingerprint,
+        "data_fingerprint": about["trained_on"]["fingerprint"],
+        "code_commit": about["code_commit"],
+        "lock_digest": about["lock_digest"],
+        "courses": str(about["trained_on"]["courses"]),
+        "rows": str(trained.table_rows),
+        "columns": str(len(trained.bundle.spec.columns)),
+        "outcomes_fitted": ", ".join(sorted(trained.bundle.boosters)),
+    }
+    return {key: value[:LONGEST] for key, value in {**settings, **facts}.items()}
+
+
+def _dataset(data: Mapping[str, str], source: Path) -> MetaDataset:
+    """The cohort by our own digest over all of it; MLflow's digest would leave out late rows."""
+    return MetaDataset(_Folder(str(source.resolve())), name=data["name"], digest=data["fingerprint"][:36])
+
+
+class _Folder(FileSystemDatasetSource):
+    """A cohort's folder as MLflow's source of data."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+
+    @property
+    def uri(self) -> str:
+        return self._uri
+
+    @staticmethod
+    def _get_source_type() -> str:
+        return "folder"
+
+    def load(self, dst_path: str | None = None) -> str:  # noqa: ARG002 - the folder is local already
+        return self._uri
+
+    @staticmethod
+    def _can_resolve(raw_source: object) -> bool:
+        return isinstance(raw_source, str)
+
+    @classmethod
+    def _resolve(cls, raw_source: str) -> "_Folder":
+        return cls(raw_source)
+
+    def to_dict(self) -> dict[str, str]:
+        return {"uri": self._uri}
+
+    @classmethod
+    def from_dict(cls, source_dict: dict[str, str]) -> "_Folder":
+        return cls(source_dict["uri"])
+
+
+def _experiment(client: MlflowClient) -> str:
+    return str(client.get_experiment_by_name(EXPERIMENT).experiment_id)
+
+
+def log_run(
+    home: Home,
+    name: str,
+    parameters: Mapping[str, str],
+    metrics: Mapping[str, float],
+    documents: Mapping[str, str],
+    uri: str | None = None,
+) -> str:
+    """Record a run that makes no bundle, such as an evaluation; returns its id. documents: file name -> text."""
+    with store(home, uri) as client, mlflow.start_run(experiment_id=_experiment(client), run_name=name) as run:
+        mlflow.log_params({key: value[:LONGEST] for key, value in parameters.items()})
+        mlflow.log_metrics(dict(metrics))
+        for file, text in documents.items():
+            mlflow.log_text(text, file)
+        return str(run.info.run_id)
+
+
+def fetch(home: Home, which: str, target: Path, uri: str | None = None) -> Registered:
+    """Copy a registered bundle to a new folder; `which` is a version number or an alias.
+
+    UsageError where there is no such version. The folder's digest is checked against the registered one.
+    """
+    with store(home, uri) as client:
+        found = _version(client, which)
+        with tempfile.TemporaryDirectory() as scratch:
+            local = mlflow.artifacts.download_artifacts(
+                artifact_uri=f"models:/{MODEL_NAME}/{found.version}", dst_path=scratch
+            )
+            held = Path(local) / "artifacts" / BUNDLE_ARTIFACT
+            digest = bundle.write(bundle.read(held, found.tags["bundle_digest"]), target)
+    return Registered(str(found.run_id), str(found.version), digest)
+
+
+def set_champion(home: Home, number: str, uri: str | None = None) -> None:
+    """Move the champion's alias to a version."""
+    with store(home, uri) as client:
+        client.set_registered_model_alias(MODEL_NAME, CHAMPION, number)
+        if client.get_registered_model(MODEL_NAME).aliases.get(CHALLENGER) == number:
+            client.delete_registered_model_alias(MODEL_NAME, CHALLENGER)
+
+
+def _version(client: MlflowClient, which: str) -> ModelVersion:
+    try:
+        if which.isdigit():
+            return client.get_model_version(MODEL_NAME, which)
+        return client.get_model_version_by_alias(MODEL_NAME, which)
+    except MlflowException as error:
+        raise UsageError("--version", "there is no such version or alias", "run `crs train` first") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

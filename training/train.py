@@ -1,0 +1,194 @@
+"""From a cohort to a bundle: fit, calibrate, choose bands, judge, and put it all into one folder."""
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data.tables import Cohort
+from features import golden
+from features.bundle import PRIOR_ALONE, Bundle
+from features.catalogue import Catalogue
+from features.outcomes import OUTCOME_KEYS, OUTCOMES
+from features.policy import Policy
+from features.predict import Predictor, sigmoid
+from features.prior import Prior, TherapyEvidence, pool
+from features.spec import full
+from training import baselines
+from training.assemble import assemble
+from training.bands import thresholds
+from training.config import Settings
+from training.evaluate import Recipe, Result, judge, published, to_json
+from training.fit import Fitted, fit_outcome
+from training.table import Table, fold_of_rows
+
+INTENDED_USE = (
+    "Informs clinicians about the risk of CRS and ICANS of patients who are about to receive, or have just received, "
+    "CAR-T or TCR-T cells or a T-cell engager. It does not replace clinical judgement and directs no treatment."
+)
+#: Course ids of the synthetic cohort begin so; what is trained on them is called synthetic everywhere.
+SYNTHETIC_PREFIX = "synthetic-"
+#: Adults and children alike where the training data do not say.
+AGES = (0.0, 110.0)
+ROOT = Path(__file__).resolve().parents[1]
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A bundle, and how its out-of-fold predictions did."""
+
+    bundle: Bundle
+    results: tuple[Result, ...]
+    table_rows: int
+
+
+def train(cohort: Cohort, name: str, settings: Settings, catalogue: Catalogue, progress: Progress = print) -> Trained:
+    """Train every outcome that has enough events; the others are answered from their published rates."""
+    evidence = pool(catalogue)
+    table, spec = assemble(cohort, Prior(evidence), catalogue, settings.workers)
+    progress(f"{len(cohort)} courses, {len(table)} rows of {len(spec.columns)} columns")
+    recipe = Recipe(spec, evidence, catalogue, settings)
+    fitted: dict[str, Fitted] = {}
+    results: list[Result] = []
+    for place, key in enumerate(OUTCOME_KEYS):
+        events = table.events(place)
+        if not enough(table, place, settings):
+            progress(f"{key}: {events} courses with the outcome, too few to fit; the published rate answers")
+            continue
+        fitted[key] = fit_outcome(table, recipe.plan(table, place, settings.seed))
+        results += _judged(table, recipe, place, fitted[key])
+        progress(f"{key}: {events} courses with the outcome, {fitted[key].rounds} trees")
+    return Trained(_bundle(cohort, name, table, recipe, fitted, results), tuple(results), len(table))
+
+
+def prior_only(catalogue: Catalogue, name: str, settings: Settings) -> Bundle:
+    """A bundle without any training data: the published rates alone, and it says so."""
+    evidence = pool(catalogue)
+    about = _about(name, settings, {"name": "none", "courses": 0, "synthetic": False, "fingerprint": ""}, [])
+    policy = Policy(INTENDED_USE, {}, (), *AGES)
+    return _with_golden(Bundle(full(catalogue), evidence, {}, {}, policy, {}, _card(about, {}), about), catalogue)
+
+
+def enough(table: Table, outcome: int, settings: Settings) -> bool:
+    """Whether an outcome has enough courses with and without it to be fitted."""
+    label = table.label[table.usable(outcome), outcome]
+    return min(table.events(outcome), int((label == 0).sum())) >= settings.fewest_events
+
+
+def _judged(table: Table, recipe: Recipe, outcome: int, fitted: Fitted) -> list[Result]:
+    part = table.take(fitted.rows)
+    fold_of = fold_of_rows(
+        part.patient, part.label[:, outcome].astype(np.int64), recipe.settings.folds, recipe.settings.seed
+    )
+    base, logistic = np.empty(len(part)), np.empty(len(part))
+    for fold in np.unique(fold_of):
+        train_rows, test_rows = part.take(fold_of != fold), part.take(fold_of == fold)
+        base[fold_of == fold] = baselines.base_rate(train_rows, test_rows, outcome)
+        logistic[fold_of == fold] = baselines.logistic_regression(train_rows, test_rows, outcome)
+    scores = {
+        "model": fitted.log_odds[None],
+        "base_rate": base[None],
+        "logistic_regression": logistic[None],
+        "published_rate": part.prior[:, outcome][None],
+        **published(part, recipe.spec),
+    }
+    return judge(part, outcome, scores, recipe.settings)
+
+
+def _bundle(
+    cohort: Cohort, name: str, table: Table, recipe: Recipe, fitted: Mapping[str, Fitted], results: list[Result]
+) -> Bundle:
+    held = {
+        key: thresholds(table.label[one.rows, OUTCOME_KEYS.index(key)], sigmoid(one.log_odds), recipe.settings)
+        for key, one in fitted.items()
+    }
+    data = {
+        "name": name,
+        "courses": len(cohort),
+        "synthetic": all(one.startswith(SYNTHETIC_PREFIX) for one in cohort.course_ids),
+        "fingerprint": cohort.fingerprint,
+    }
+    about = _about(name, recipe.settings, data, results)
+    bundle = Bundle(
+        spec=recipe.spec,
+        evidence=recipe.evidence,
+        boosters={key: one.booster for key, one in fitted.items() if one.booster is not None},
+        calibration={key: fitted[key].calibration if key in fitted else PRIOR_ALONE for key in OUTCOME_KEYS},
+        policy=Policy(INTENDED_USE, held, tuple(sorted(set(cohort.courses.therapy))), *_ages(cohort)),
+        golden={},
+        card=_card(about, _events(table)),
+        about=about,
+    )
+    return _with_golden(bundle, recipe.catalogue)
+
+
+def _with_golden(bundle: Bundle, catalogue: Catalogue) -> Bundle:
+    """The bundle with the exact answers of its golden courses."""
+    record = golden.record(Predictor(bundle, catalogue))
+    parts = {name: getattr(bundle, name) for name in Bundle.__slots__}
+    return Bundle(**{**parts, "golden": record})
+
+
+def _ages(cohort: Cohort) -> tuple[float, float]:
+    ages = cohort.courses.numbers[:, cohort.courses.columns.index("age_years")]
+    known = ages[~np.isnan(ages)]
+    return (float(known.min()), float(known.max())) if len(known) else AGES
+
+
+def _events(table: Table) -> dict[str, int]:
+    return {key: table.events(place) for place, key in enumerate(OUTCOME_KEYS)}
+
+
+def _about(name: str, settings: Settings, data: Mapping[str, Any], results: list[Result]) -> dict[str, Any]:
+    """What the manifest says of how the bundle came to be; no time of day, so that the same run gives the same digest."""
+    return {
+        "name": name,
+        "trained_on": dict(data),
+        "settings": settings.to_json(),
+        "metrics": to_json(results),
+        "code_commit": _commit(),
+        "lock_digest": _digest(ROOT / "requirements.lock"),
+        "libraries": {library: version(library) for library in ("numpy", "xgboost-cpu", "scikit-learn", "pandas")},
+        "lineage": {"parent": None},
+    }
+
+
+def _card(about: Mapping[str, Any], events: Mapping[str, int]) -> dict[str, Any]:
+    data = about["trained_on"]
+    return {
+        "name": about["name"],
+        "intended_use": INTENDED_USE,
+        "outcomes": {one.key: one.label for one in OUTCOMES},
+        "trained_on": data,
+        "courses_with_outcome": dict(events),
+        "warning": "trained on SYNTHETIC courses: not for clinical use" if data["synthetic"] else "",
+        "external_validation": "unknown",
+    }
+
+
+def _commit() -> str:
+    """The commit of the code, "+changes" where the checkout differs from it, "unknown" outside a checkout."""
+    head = _git("rev-parse", "HEAD")
+    return f"{head}{'+changes' if _git('status', '--porcelain') else ''}" if head else "unknown"
+
+
+def _git(*words: str) -> str:
+    done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
+
+
+def metrics_json(trained: Trained) -> str:
+    """The results as a JSON document."""
+    return json.dumps(to_json(trained.results), indent=1)
