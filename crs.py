@@ -3,12 +3,9 @@
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
-
-if TYPE_CHECKING:
-    from features.home import Home
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 cohort_app = typer.Typer(no_args_is_help=True, help="Make, check and convert cohorts.")
@@ -41,7 +38,9 @@ def demo(
     seed: Seed = 1,
     host: Host = "127.0.0.1",
     port: Port = 3000,
-    once: Annotated[bool, typer.Option("--once", help="Ask one question over HTTP, print the answer and stop.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="Ask one question over HTTP, print the answer and stop.")
+    ] = False,
 ) -> None:
     """Synthetic cohort, training, MLflow, promotion, service: the whole of it. Example: crs demo --port 3000"""
     from training import flows
@@ -94,7 +93,9 @@ def train(
     cohort: Annotated[Path | None, typer.Argument(help="A cohort; not needed with --prior-only.")] = None,
     name: Annotated[str, typer.Option(help="What to call the data; the folder's name by default.")] = "",
     settings: Settings = None,
-    prior_only: Annotated[bool, typer.Option("--prior-only", help="A bundle of published rates, without any data.")] = False,
+    prior_only: Annotated[
+        bool, typer.Option("--prior-only", help="A bundle of published rates, without any data.")
+    ] = False,
 ) -> None:
     """Train, judge and register a model. Example: crs train cohorts/mine"""
     from features.errors import UsageError
@@ -165,13 +166,13 @@ def serve(
     _serve(_home(), host, port, workers)
 
 
-def _serve(home: "Home", host: str, port: int, workers: int, once: bool = False) -> None:
+def _serve(home: Any, host: str, port: int, workers: int, once: bool = False) -> None:
     from serving import announce, run
 
     run.serve(home, host, port, workers, on_ready=announce.once if once else announce.address)
 
 
-def _home() -> "Home":
+def _home() -> Any:
     from features.home import Home
 
     return Home.from_environment(os.environ)

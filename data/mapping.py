@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from data.extract import Extract, read_extract
 from data.mapping_events import extract_events
-from data.mapping_spec import AnalyteColumn, Block, CodeList, Mapping, Repair, read_mapping
+from data.mapping_spec import AnalyteColumn, Block, CodeList, Mapping, Repair, TimeRule, read_mapping
 from data.report import NOTED, REJECTED, Finding, RejectionReport
 from data.sieve import numbers, words
 from features.course import Event
@@ -192,7 +192,8 @@ def _long_events(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def _finish(cells: pd.DataFrame, mapping: Mapping, findings: list[Finding]) -> pd.DataFrame:
-    """Comparators out of the values where declared, then the repairs in their order, then exact repeats once."""
+    """What lies too early out, comparators out of the values, the repairs in their order, then exact repeats once."""
+    cells = _late_enough(cells, mapping.time, findings)
     if mapping.comparator_in_value:
         cells = _comparators_out(cells, findings)
     for repair in mapping.repair:
@@ -202,6 +203,15 @@ def _finish(cells: pd.DataFrame, mapping: Mapping, findings: list[Finding]) -> p
         remedy = "the same value at the same time counts once"
         findings.append(Finding(NOTED, "repeated-row", "extract", "", repeats, remedy))
     return once.reset_index(drop=True)
+
+
+def _late_enough(cells: pd.DataFrame, time: TimeRule, findings: list[Finding]) -> pd.DataFrame:
+    if time.not_before is None:
+        return cells
+    early = (cells["hours"] < time.not_before.hours) & ~cells["code"].isin(EVENTS)
+    rule = f"before hour {time.not_before.hours:g}"
+    findings.append(Finding(DROPPED, rule, "extract", time.day or time.hours, int(early.sum()), time.not_before.reason))
+    return cells[~early]
 
 
 def _comparators_out(cells: pd.DataFrame, findings: list[Finding]) -> pd.DataFrame:

@@ -41,12 +41,20 @@ class CourseRule(Closed, frozen=True):
     require: tuple[str, ...] = ()
 
 
+class NotBefore(Closed, frozen=True):
+    """Observations stamped before these hours from the start (exclusive) are not used; the reason says why."""
+
+    hours: float
+    reason: str
+
+
 class TimeRule(Closed, frozen=True):
     """Where a row's time stands: a day number (0 = day of infusion or first dose) or hours from the start."""
 
     day: str = ""
     hours: str = ""
     hours_per_day: float = 24.0
+    not_before: NotBefore | None = None
 
 
 class CodeList(Closed, frozen=True):

@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 
 from data.files import Format
-from data.synthetic_draw import Drugs, Hidden, Samples, draw_drugs, draw_hidden, draw_samples
+from data.synthetic_draw import Hidden, Samples, draw_drugs, draw_hidden, draw_samples
 from data.synthetic_frames import courses_frame, draw_static, events_frame, observations_frame
 from data.synthetic_laws import solve
+from data.synthetic_likelihood import Charted
 from data.synthetic_model import Array, Model, read_model
-from data.synthetic_truth import Charted, exact_risk, index_times
+from data.synthetic_truth import exact_risk, index_times
 from data.tables import write_cohort
 from features.catalogue import Catalogue, load
 from features.course import HOUR
@@ -158,7 +159,8 @@ def _reached(hidden: Hidden, row: np.ndarray, outcome: np.ndarray) -> Array:
     graded = np.stack([hidden.crs, hidden.icans])
     family = np.array([0 if one.key.startswith("crs") else 1 for one in OUTCOMES])
     grade = np.array([one.grade for one in OUTCOMES])
-    return graded[family[outcome], row, grade[outcome] - 1]
+    found: Array = graded[family[outcome], row, grade[outcome] - 1]
+    return found
 
 
 def _no_truth() -> pd.DataFrame:

@@ -42,7 +42,7 @@ LONGEST_DELAY_HOURS = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Hidden:
-    """n courses as they really are. arm, site: positions in the model. z: hidden inflammation. flags: (n, flags) 0 or 1.
+    """n courses as they are. arm, site: positions in the model. z: hidden inflammation. flags: (n, flags), 0 or 1.
 
     crs, icans: (n, 3) hour at which grade 1, 2 and 3 is reached, infinite if never; crs_grade: worst grade, 0 to 3.
     """
@@ -110,7 +110,8 @@ def _mix(model: Model, place: int) -> Array:
     held = np.array([0.0 if arm.therapy in site.without else arm.share for arm in model.arms])
     single = np.where(model.step_up, 0.0, held)
     step_up = np.where(model.step_up, held, 0.0)
-    return site.car_t_share * single / single.sum() + (1 - site.car_t_share) * step_up / step_up.sum()
+    found: Array = site.car_t_share * single / single.sum() + (1 - site.car_t_share) * step_up / step_up.sum()
+    return found
 
 
 def _grade_hours(model: Model, event: str, arm: Ints, grade: Ints, rng: Generator) -> Array:
@@ -207,8 +208,8 @@ def _measure(
         np.array(lab.by_grade)[hidden.crs_grade[course]]
         * ramp(
             when - hidden.crs[course, 0],
-            np.float64(lab.lead_hours),
-            np.float64(lab.rise_hours),
+            np.array(lab.lead_hours),
+            np.array(lab.rise_hours),
             model.decay_hours[hidden.arm[course]],
         )
         * drug_relief(model, place, when, drugs.tocilizumab[course], drugs.corticosteroid[course])

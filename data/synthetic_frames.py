@@ -63,7 +63,8 @@ def _starts(model: Model, hidden: Hidden, rng: np.random.Generator) -> NDArray[n
         np.array([getattr(site, name) for site in model.sites])[hidden.site] for name in ("from_day", "to_day")
     )
     days = first + np.floor(rng.random(len(first)) * (last - first))
-    return EPOCH + days.astype(np.int64).astype("timedelta64[D]")
+    found: NDArray[np.datetime64] = EPOCH + days.astype(np.int64).astype("timedelta64[D]")
+    return found
 
 
 def courses_frame(
@@ -136,11 +137,11 @@ def events_frame(model: Model, hidden: Hidden, drugs: Drugs, static: pd.DataFram
     frame = frame.sort_values(["course", "hours", "event", "value"], kind="stable").reset_index(drop=True)
     frame.insert(0, "course_id", static["course_id"].to_numpy()[frame["course"]])
     graded = frame["event"].isin((Event.CRS_GRADE.value, Event.ICANS_GRADE.value))
-    return frame.drop(columns="course").assign(grading=np.where(graded, "ASTCT-2019", None))
+    return frame.drop(columns="course").assign(grading=graded.map({True: "ASTCT-2019", False: None}).astype(object))
 
 
 def _grade_events(event: Event, hours: Array, fourth: NDArray[np.bool_]) -> list[pd.DataFrame]:
-    values = [1.0, 2.0, np.where(fourth, 4.0, 3.0)]
+    values: list[float | Array] = [1.0, 2.0, np.where(fourth, 4.0, 3.0)]
     return [_events(event, hours[:, place], value) for place, value in enumerate(values)]
 
 

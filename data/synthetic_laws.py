@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit, ndtr
 
-from data.synthetic_model import GRADES, GRID_HOURS, Arm, Model
+from data.synthetic_model import GRID_HOURS, Arm, Model
 from features.course import HOUR
 from features.outcomes import OUTCOMES
 from features.prior import onset_fraction
@@ -21,7 +21,7 @@ Array = NDArray[np.float64]
 #: Nodes over the hidden inflammation z. On an equally spaced grid the sum over a smooth function that dies out at
 #: both ends is exact to about exp(-2 (pi sd / step)^2): below 1e-9 for a posterior deviation of 0.33 or more.
 NODE_STEP = 0.3
-NODES: Array = np.arange(-20, 21) * NODE_STEP
+NODES: Array = np.arange(-20.0, 21.0) * NODE_STEP
 NODE_WEIGHTS: Array = np.exp(-0.5 * NODES**2) * NODE_STEP / np.sqrt(2 * np.pi)
 _SOLVER_ROUNDS = 40
 
@@ -40,36 +40,46 @@ class GradeLaw:
 def prevalence(model: Model) -> Array:
     """(arms, flags) share that has the flag, 0 where it does not apply."""
     applies = [[bool(arm.groups.intersection(flag.applies_to)) for flag in model.flags] for arm in model.arms]
-    return np.array(applies) * np.array([flag.prevalence for flag in model.flags])
+    found: Array = np.array(applies) * np.array([flag.prevalence for flag in model.flags])
+    return found
 
 
 def flag_given_z(model: Model, z: Array) -> Array:
     """(n, flags) P(flag | z) where the flag applies; its mean over z is the prevalence."""
     slopes = np.array([flag.on_inflammation for flag in model.flags])
     centre = np.array([NormalDist().inv_cdf(flag.prevalence) for flag in model.flags])
-    return ndtr(centre * np.sqrt(1 + slopes**2) + slopes * z[:, None])
+    found: Array = ndtr(centre * np.sqrt(1 + slopes**2) + slopes * z[:, None])
+    return found
 
 
 def at_least(cuts: Array, shift: Array) -> Array:
     """P(grade >= 1, 2, 3): cuts (..., 3) in log-odds, moved by shift (...)."""
-    return expit(cuts + shift[..., None])
+    found: Array = expit(cuts + shift[..., None])
+    return found
 
 
 def each_grade(cuts: Array, shift: Array) -> Array:
     """(..., GRADES) P(worst grade = 0, 1, 2, 3 or worse)."""
     reached = at_least(cuts, shift)
     edge = np.ones((*reached.shape[:-1], 1))
-    return np.concatenate([edge, reached], axis=-1) - np.concatenate([reached, 0 * edge], axis=-1)
+    found: Array = np.concatenate([edge, reached], axis=-1) - np.concatenate([reached, 0 * edge], axis=-1)
+    return found
 
 
 def crs_shift(model: Model, z: Array, flags: Array) -> Array:
     """Log-odds by which z (...,) and flags (..., flags) move CRS."""
-    return model.policy["crs_on_inflammation"] * z + flags @ np.array([flag.crs_log_odds for flag in model.flags])
+    found: Array = model.policy["crs_on_inflammation"] * z + flags @ np.array(
+        [flag.crs_log_odds for flag in model.flags]
+    )
+    return found
 
 
 def icans_shift(model: Model, z: Array, flags: Array) -> Array:
     """Log-odds by which z and flags move ICANS, without the share of the CRS grade."""
-    return model.policy["icans_on_inflammation"] * z + flags @ np.array([flag.icans_log_odds for flag in model.flags])
+    found: Array = model.policy["icans_on_inflammation"] * z + flags @ np.array(
+        [flag.icans_log_odds for flag in model.flags]
+    )
+    return found
 
 
 def icans_by_crs(model: Model) -> Array:
@@ -86,7 +96,8 @@ def flag_weights(model: Model, arm: int) -> Array:
     """(combinations, nodes) P(flags | z) of an arm at every node."""
     chance = np.where(prevalence(model)[arm] > 0, flag_given_z(model, NODES), 0.0)
     ways = combinations(model)[:, None, :]
-    return np.prod(np.where(ways > 0, chance, 1 - chance), axis=2)
+    found: Array = np.prod(np.where(ways > 0, chance, 1 - chance), axis=2)
+    return found
 
 
 def solve(model: Model) -> GradeLaw:
@@ -116,7 +127,8 @@ def _cuts(rates: Array, shift: Array, weights: Array) -> Array:
     for _ in range(_SOLVER_ROUNDS):
         mean = share @ expit(values[:, None] + cuts) / share.sum()
         cuts += logit(rates) - logit(mean)
-    return cuts
+    found: Array = cuts
+    return found
 
 
 def horizon_steps(event: str, step_up: bool) -> int:
@@ -131,7 +143,7 @@ def onset_law(arm: Arm, event: str) -> Array:
     Each dose has its share, with the onset law of features.prior after it, cut at that event's horizon.
     """
     steps = horizon_steps(event, arm.step_up)
-    hours = np.arange(steps + 1) * GRID_HOURS
+    hours: Array = np.arange(steps + 1.0) * GRID_HOURS
     median = np.array(arm.evidence.crs_onset_hours if event == "crs" else arm.evidence.icans_onset_hours)
     passed = onset_fraction(hours, median, np.array(arm.evidence.onset_shape), np.array(hours[-1]))
     law = np.zeros(round(arm.dose_hours[-1] / GRID_HOURS) + steps + 1)

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from data.synthetic_draw import Drugs, Hidden, Samples, drug_relief, drug_rise
+from data.synthetic_draw import Samples
 from data.synthetic_laws import (
-    NODE_WEIGHTS,
     NODES,
     GradeLaw,
     combinations,
@@ -25,10 +24,10 @@ from data.synthetic_laws import (
     icans_by_crs,
     icans_shift,
     onset_law,
-    ramp,
     wait_chance,
     within,
 )
+from data.synthetic_likelihood import Charted, Residuals, likelihood, residuals_of, take
 from data.synthetic_model import GRADES, GRID_HOURS, Arm, Array, Model
 from features.outcomes import OUTCOMES
 
@@ -46,31 +45,6 @@ class Index:
     name: str
     hours: float
     dose_hours: float
-
-
-@dataclass(frozen=True, slots=True)
-class Charted:
-    """What the tables hold of n courses besides results. flags: (n, flags) 0, 1, NaN where not recorded."""
-
-    arm: Ints
-    flags: Array
-    crs: Array
-    icans: Array
-    drugs: Drugs
-
-
-@dataclass(frozen=True, slots=True)
-class _Residuals:
-    """One entry per result: its innovation is a - b z - height(G) (rise - kept * rise before) / spread."""
-
-    course: Ints
-    lab: Ints
-    hours: Array
-    a: Array
-    b: Array
-    kept: Array
-    spread: Array
-    relief: Array
 
 
 def index_times(arm: Arm) -> tuple[Index, ...]:
@@ -92,39 +66,18 @@ def exact_risk(model: Model, law: GradeLaw, charted: Charted, samples: Samples) 
     """
     times = [index_times(arm) for arm in model.arms]
     risk = np.full((len(charted.arm), max(map(len, times)), len(OUTCOMES)), np.nan)
-    residuals = _residuals(model, charted, samples)
+    residuals = residuals_of(model, charted, samples)
     edges = np.searchsorted(samples.course, np.arange(0, len(charted.arm) + _CHUNK, _CHUNK))
     tables = [_grade_table(model, law, arm) for arm in range(len(model.arms))]
     for number, start in enumerate(range(0, len(charted.arm), _CHUNK)):
         some = np.arange(start, min(start + _CHUNK, len(charted.arm)))
-        mine = _take(residuals, slice(edges[number], edges[number + 1]))
+        mine = take(residuals, slice(edges[number], edges[number + 1]))
         grades = _grades_given_flags(model, charted, some, tables)
         for place in range(risk.shape[1]):
             asked = np.array([len(times[arm]) > place for arm in charted.arm[some]])
             if asked.any():
                 risk[some[asked], place] = _at(model, charted, some[asked], mine, grades[asked], times, place)
     return risk
-
-
-def _residuals(model: Model, charted: Charted, samples: Samples) -> _Residuals:
-    lab, course, hours = samples.lab, samples.course, samples.hours
-    scale = np.array([one.logarithmic for one in model.labs])[lab]
-    level = np.where(scale, np.log(np.where(scale, samples.value, 1.0)), samples.value)
-    level -= np.array([one.centre for one in model.labs])[lab]
-    level -= drug_rise(model, lab, hours, charted.drugs.tocilizumab[course])
-    follows = np.zeros(len(lab), dtype=bool)
-    follows[1:] = (course[1:] == course[:-1]) & (lab[1:] == lab[:-1])
-    gap = np.where(follows, hours - np.roll(hours, 1), np.inf)
-    kept = np.exp(-gap / model.lab_array("memory_hours")[lab])
-    spread = model.lab_array("sd")[lab] * np.sqrt(1 - kept**2)
-    relief = drug_relief(model, lab, hours, charted.drugs.tocilizumab[course], charted.drugs.corticosteroid[course])
-    a = (level - kept * np.roll(level, 1)) / spread
-    b = model.lab_array("loading")[lab] * (1 - kept) / spread
-    return _Residuals(course, lab, hours, a, b, kept, spread, relief)
-
-
-def _take(residuals: _Residuals, which: slice | NDArray[np.bool_]) -> _Residuals:
-    return _Residuals(*(getattr(residuals, name)[which] for name in _Residuals.__slots__))
 
 
 def _grade_table(model: Model, law: GradeLaw, arm: int) -> Array:
@@ -152,7 +105,7 @@ def _at(
     model: Model,
     charted: Charted,
     some: Ints,
-    residuals: _Residuals,
+    residuals: Residuals,
     grades: Array,
     times: list[tuple[Index, ...]],
     place: int,
@@ -163,11 +116,11 @@ def _at(
     arms = {one: _ArmAt(model, one, times[one][place]) for one in np.unique(arm)}
     crs, icans = _seen(charted.crs[some], now), _seen(charted.icans[some], now)
     onsets, chance, crs_reach = _crs_states([arms[one] for one in arm], crs, charted.crs[some], now)
-    likelihood = _likelihood(model, charted, some, residuals, onsets, now)
-    weighted = np.einsum("nqtg,ntg->nqg", likelihood, chance)
+    by_lab = likelihood(model, charted, some, residuals, onsets, now)
+    weighted = np.einsum("nqtg,ntg->nqg", by_lab, chance)
     icans_chance, icans_reach = _icans_states([arms[one] for one in arm], icans, charted.icans[some], now)
     with_icans = np.einsum("nqgi,ni->nqg", grades, icans_chance)
-    by_crs = np.einsum("nqtg,nqg->ntg", likelihood, with_icans)
+    by_crs = np.einsum("nqtg,nqg->ntg", by_lab, with_icans)
     by_icans = np.einsum("nqgi,nqg->ni", grades, weighted)
     total = np.einsum("ntg,ntg->n", by_crs, chance)
     crs_risk = np.einsum("ntg,kntg->nk", by_crs, crs_reach) / total[:, None]
@@ -179,7 +132,8 @@ def _at(
 
 def _seen(hours: Array, now: Array) -> Ints:
     """(n,) worst grade charted at or before the index time."""
-    return (hours <= now[:, None]).sum(axis=1)
+    found: Ints = np.count_nonzero(hours <= now[:, None], axis=1)
+    return found
 
 
 class _ArmAt:
@@ -201,7 +155,7 @@ class _ArmAt:
             later = np.zeros(max(len(onset_law(one, event)) - now - 1, self.lead))
             law = onset_law(one, event)[now + 1 :]
             later[: len(law)] = law
-            steps = left - np.arange(1, len(later) + 1)
+            steps = left - np.arange(1.0, len(later) + 1.0)
             self.onset[event] = later
             self.reach[event] = later * np.array(
                 [0 * later] + [within(w, steps, np.array(self.wait)) for w in range(3)]
@@ -255,7 +209,7 @@ def _begun(arm: _ArmAt, event: str, worst: int, since: float, now: float) -> tup
 
 
 def _icans_states(arms: list[_ArmAt], seen: Ints, hours: Array, now: Array) -> tuple[Array, Array]:
-    """chance (n, GRADES) of what was charted given the worst ICANS grade, and (3, n, GRADES) that grade 1, 2, 3 comes."""
+    """chance (n, GRADES) of what is charted by worst ICANS grade, and (3, n, GRADES) that grade 1, 2, 3 comes too."""
     chance = np.zeros((len(seen), GRADES))
     reach = np.zeros((3, *chance.shape))
     for row, (arm, worst) in enumerate(zip(arms, seen, strict=True)):
@@ -267,48 +221,3 @@ def _icans_states(arms: list[_ArmAt], seen: Ints, hours: Array, now: Array) -> t
         else:
             chance[row], reach[:, row] = _begun(arm, "icans", worst, hours[row, worst - 1], now[row])
     return chance, reach
-
-
-def _likelihood(model: Model, charted: Charted, some: Ints, residuals: _Residuals, onsets: Array, now: Array) -> Array:
-    """(n, nodes, t + 1, GRADES) weight of z times the likelihood of the labs by onset and grade, up to a factor per course."""
-    where = np.full(some.max() + 1, -1)
-    where[some] = np.arange(len(some))
-    row = where[np.minimum(residuals.course, some.max())]
-    row[residuals.course > some.max()] = -1
-    held = (row >= 0) & (residuals.hours <= now[row])
-    seen, row = _take(residuals, held), row[held]
-    bb, ab = _sums(row, len(some), seen.b**2), _sums(row, len(some), seen.a * seen.b)
-    shape = (len(some), onsets.shape[1] + 1, GRADES)
-    slope, level = np.zeros(shape), np.zeros(shape)
-    height = model.rise_by_grade[seen.lab]
-    for place in range(onsets.shape[1]):
-        rise = _rise(model, charted, some, seen, row, onsets[:, place])
-        for grade in range(1, GRADES):
-            step = height[:, grade] * rise
-            slope[:, place, grade] = _sums(row, len(some), step * seen.b)
-            level[:, place, grade] = _sums(row, len(some), step * seen.a - step**2 / 2)
-    slope = ab[:, None, None] - slope
-    power = (
-        level[:, None]
-        + NODES[:, None, None] * slope[:, None]
-        - 0.5 * (NODES**2)[:, None, None] * bb[:, None, None, None]
-    )
-    power -= power.max(axis=(1, 2, 3), keepdims=True)
-    return np.exp(power) * NODE_WEIGHTS[:, None, None]
-
-
-def _rise(model: Model, charted: Charted, some: Ints, seen: _Residuals, row: Ints, onset: Array) -> Array:
-    """Innovation of the rise of height 1 in every result, if CRS begins at `onset` (n,)."""
-    lead, top = model.lab_array("lead_hours")[seen.lab], model.lab_array("rise_hours")[seen.lab]
-    rise = ramp(seen.hours - onset[row], lead, top, model.decay_hours[charted.arm[some]][row]) * seen.relief
-    before = np.where(seen.kept > 0, np.roll(rise, 1), 0.0)
-    return (rise - seen.kept * before) / seen.spread
-
-
-def _sums(row: Ints, n: int, what: Array) -> Array:
-    return np.bincount(row, weights=what, minlength=n)
-
-
-def charted_of(hidden: Hidden, flags: Array, drugs: Drugs) -> Charted:
-    """What is charted of hidden courses; flags as recorded, NaN where not."""
-    return Charted(hidden.arm, flags, hidden.crs, hidden.icans, drugs)

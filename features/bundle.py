@@ -77,12 +77,12 @@ class Parts:
 
 def elapsed(hours: Array) -> Array:
     """(n,) the clock as calibration sees it: ln(1 + days since the infusion or the latest dose)."""
-    return np.log1p(hours / 24.0)
+    return np.log1p(np.maximum(hours, 0.0) / 24.0)
 
 
 def freshness(hours: Array) -> Array:
     """(n,) 1 at the infusion or dose, falling by a factor e each day."""
-    return np.exp(-hours / 24.0)
+    return np.exp(-np.maximum(hours, 0.0) / 24.0)
 
 
 PRIOR_ALONE = Calibration(0.0, 1.0, 0.0, 0.0, 0.0, 0.0)

@@ -58,10 +58,7 @@ class Predictor:
 
     def predict_rows(self, rows: Rows) -> Prediction:
         """Probabilities of rows that this bundle's row-builder made."""
-        trees = np.zeros(rows.prior.shape)
-        for place, key in enumerate(OUTCOME_KEYS):
-            if key in self.boosters:
-                trees[:, place] = sum_of_leaves(self.boosters[key], rows.values)
+        trees = np.column_stack([self.trees(key, rows.values) for key in OUTCOME_KEYS])
         log_odds = np.empty_like(trees)
         for place, calibration in enumerate(self.calibration):
             parts = Parts(rows.prior[:, place], rows.hours, rows.begun[:, place], rows.therapy)
@@ -69,6 +66,16 @@ class Predictor:
         # A grade that was reached is certain, so it never holds a worse grade down.
         probability = coherent(np.where(rows.reached, 1.0, sigmoid(log_odds)))
         return Prediction(rows, trees, log_odds, np.where(rows.reached, np.nan, probability))
+
+    def trees(self, outcome: str, values: NDArray[np.float32]) -> Array:
+        """(n,) what the trees of an outcome add; 0 where it has none."""
+        if outcome not in self.boosters:
+            return np.zeros(len(values))
+        return sum_of_leaves(self.boosters[outcome], values).astype(np.float64)
+
+    def log_odds(self, outcome: int, values: NDArray[np.float32], parts: Parts) -> Array:
+        """(n,) log-odds of one outcome of rows that are laid out already, before coherence."""
+        return self.calibration[outcome].combine(parts, self.trees(OUTCOME_KEYS[outcome], values))
 
 
 def sum_of_leaves(booster: xgboost.Booster, values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -132,7 +139,10 @@ def _builder(bundle: Bundle, prior: Prior, catalogue: Catalogue) -> RowBuilder:
 
 def _load(key: str, body: bytes, names: tuple[str, ...]) -> xgboost.Booster:
     booster = xgboost.Booster({"nthread": 1})
-    booster.load_model(bytearray(body))
+    try:
+        booster.load_model(bytearray(body))
+    except xgboost.core.XGBoostError as error:
+        raise BundleError(f"model-{key}.ubj", "the file is not a model that XGBoost reads", "train again") from error
     if tuple(booster.feature_names or ()) != names:
         raise BundleError(f"model-{key}.ubj", "its columns are not those of spec.json, in that order", "train again")
     return booster

@@ -120,12 +120,7 @@ def _pool_one(
     numbers = policy()
     step_up = _schedule(catalogue, key) == "step-up"
     suffix = "step_up" if step_up else "single"
-    overall, weights = _shrunk(own, parent.rates[""] if parent else None)
-    rates, patients = {"": overall}, {"": weights}
-    for indication in _indications(catalogue, own):
-        rows = [rate for rate in own if indication in catalogue.indication_lineage(rate.indication)]
-        above = next((rates[one] for one in catalogue.indication_lineage(indication)[1:] if one in rates), overall)
-        rates[indication], patients[indication] = _shrunk(rows, above)
+    rates, patients = _by_indication(catalogue, own, parent)
     onset = _median_onset(own, parent.crs_onset_hours if parent else numbers[f"onset_median_hours_{suffix}"])
     return TherapyEvidence(
         key=key,
@@ -138,6 +133,21 @@ def _pool_one(
         hours_to_next_grade=numbers[f"hours_to_next_grade_{suffix}"],
         step_share=shares.get(key, shares[""]) if step_up else _single(),
     )
+
+
+def _by_indication(
+    catalogue: Catalogue, own: list[Rate], parent: TherapyEvidence | None
+) -> tuple[dict[str, tuple[float, ...]], dict[str, tuple[float, ...]]]:
+    """Rates and patients behind them, by indication; a product without a cohort of its own has all its class's."""
+    if parent and not own:
+        return dict(parent.rates), dict.fromkeys(parent.rates, (0.0,) * len(RATES))
+    overall, weights = _shrunk(own, parent.rates[""] if parent else None)
+    rates, patients = {"": overall}, {"": weights}
+    for indication in _indications(catalogue, own):
+        rows = [rate for rate in own if indication in catalogue.indication_lineage(rate.indication)]
+        above = next((rates[one] for one in catalogue.indication_lineage(indication)[1:] if one in rates), overall)
+        rates[indication], patients[indication] = _shrunk(rows, above)
+    return rates, patients
 
 
 def _indications(catalogue: Catalogue, rows: Iterable[Rate]) -> list[str]:

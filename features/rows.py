@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from features import scores
 from features.catalogue import Catalogue
-from features.course import HOUR, LATEST_SECONDS, LOOKBACK_SECONDS, Event, Observations, Snapshots
+from features.course import DAY, HOUR, LATEST_SECONDS, LOOKBACK_SECONDS, Event, Observations, Snapshots
+from features.errors import DataError
 from features.outcomes import OUTCOMES
 from features.prior import History, Prior, Timing
 from features.spec import Rule, Spec, Stat
@@ -141,6 +142,8 @@ class RowBuilder:
         time the larger counts as the later. The result does not depend on the order of the observations.
         """
         n, outcomes = len(snapshots), len(OUTCOMES)
+        if n and int(snapshots.index_seconds.max()) > LATEST_SECONDS:
+            raise DataError("index time", f"later than {LATEST_SECONDS // DAY} days after the start", "ask earlier")
         rows = Rows(
             values=np.full((n, len(self.spec.columns)), np.nan, dtype=np.float32),
             prior=np.empty((n, outcomes)),

@@ -4,9 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.cohort import Layer, layers
-from data.labels import Labels, label_layers
+from data.labels import Labels, label_layers, one_sided
 from data.tables import Cohort
 from features.catalogue import Catalogue
+from features.outcomes import OUTCOME_KEYS
 from features.prior import Prior
 from features.rows import RowBuilder
 from features.spec import Spec, full
@@ -17,7 +18,10 @@ SMALLEST_SHARE, FEWEST_ROWS = 0.01, 10
 
 
 def assemble(cohort: Cohort, prior: Prior, catalogue: Catalogue, workers: int) -> tuple[Table, Spec]:
-    """The training table of a cohort, and the spec of the columns that vary in it."""
+    """The training table of a cohort, and the spec of the columns that vary in it.
+
+    An outcome whose labels are one-sided (a class is empty, or follow-up is too short for most) has no label at all.
+    """
     table = build_table(cohort, full(catalogue), prior, catalogue, workers)
     spec = informative(full(catalogue), table.values)
     columns = np.array([full(catalogue).names.index(name) for name in spec.names])
@@ -30,11 +34,11 @@ def build_table(cohort: Cohort, spec: Spec, prior: Prior, catalogue: Catalogue, 
     builder = RowBuilder(spec, prior, catalogue)
     asked = layers(cohort)
     _, patient = np.unique(np.asarray(cohort.patient_ids), return_inverse=True)
-    parts = [
-        _part(layer, labels, builder, patient, workers)
-        for layer, labels in zip(asked, label_layers(cohort, asked), strict=True)
-    ]
-    return Table(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in _fields(parts[0])})
+    labelled = label_layers(cohort, asked)
+    parts = [_part(layer, labels, builder, patient, workers) for layer, labels in zip(asked, labelled, strict=True)]
+    table = Table(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in _fields(parts[0])})
+    table.label[:, [OUTCOME_KEYS.index(key) for key in one_sided(labelled)]] = np.nan
+    return table
 
 
 def informative(spec: Spec, values: NDArray[np.float32]) -> Spec:

@@ -28,12 +28,12 @@ class Settings:
     l2_penalty: float = 20.0
     columns_per_tree: float = 0.7
     prior_slope_sd: float = 1.0
-    time_slope_sd: float = 0.5
+    time_slope_sd: float = 1.0
     begun_shift_sd: float = 0.5
-    early_slope_sd: float = 0.2
+    early_slope_sd: float = 0.15
     late_slope_sd: float = 0.5
     centre_sd: float = 0.3
-    intercept_sd: float = 1.0
+    intercept_sd: float = 3.0
     bootstrap: int = 200
     alert_sensitivity: float = 0.9
     alert_rate: float = 0.2

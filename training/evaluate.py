@@ -4,16 +4,22 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from data.tables import Cohort
+from features import bundle
 from features.catalogue import Catalogue
 from features.outcomes import OUTCOME_KEYS
+from features.predict import Predictor, log_odds_of
 from features.prior import TherapyEvidence
 from features.spec import Spec
 from training import baselines
+from training.assemble import build_table
 from training.config import Settings
 from training.fit import Plan, fit_outcome, predict_outcome
 from training.level import spreads
@@ -43,9 +49,7 @@ class Result:
     metrics: Mapping[str, Estimate]
 
 
-def judge(
-    table: Table, outcome: int, scores: Mapping[str, Array], settings: Settings
-) -> list[Result]:
+def judge(table: Table, outcome: int, scores: Mapping[str, Array], settings: Settings) -> list[Result]:
     """Metrics of each predictor on one outcome; scores: predictor -> (repeats, N) log-odds or score, NaN where absent."""
     usable = table.usable(outcome)
     results = []
@@ -96,7 +100,7 @@ class Recipe:
         return Plan(outcome, self.spec, width, self.settings, seed)
 
 
-def cross_validate(table: Table, recipe: Recipe, outcome: int) -> list[Result]:
+def cross_validate_outcome(table: Table, recipe: Recipe, outcome: int) -> list[Result]:
     """Repeated patient-grouped cross-validation: in each fold the whole recipe, calibration and all, sees the rest only."""
     rows = np.flatnonzero(table.usable(outcome))
     part = table.take(rows)
@@ -117,6 +121,38 @@ def cross_validate(table: Table, recipe: Recipe, outcome: int) -> list[Result]:
             found[name].append(score)
     scores = {name: np.array(score) for name, score in found.items()}
     return judge(part, outcome, {**scores, **published(part, recipe.spec)}, recipe.settings)
+
+
+def judge_bundle(
+    folder: Path, cohort: Cohort, catalogue: Catalogue, settings: Settings, truth: Path | None = None
+) -> list[Result]:
+    """A bundle on a cohort; beside it the published rate and scores and, for a synthetic cohort, the true risk."""
+    predictor = Predictor(bundle.read(folder), catalogue)
+    spec = predictor.bundle.spec
+    table = build_table(cohort, spec, predictor.prior, catalogue, settings.workers)
+    known = true_risk(table, cohort, truth) if truth else None
+    results: list[Result] = []
+    for place, key in enumerate(OUTCOME_KEYS):
+        if not table.usable(place).any():
+            continue
+        scores = {"model": predictor.log_odds(place, table.values, table.parts(place))[None]}
+        scores |= {"published_rate": table.prior[:, place][None], **published(table, spec)}
+        if known is not None:
+            scores["true_risk"] = known[key][None]
+        results += judge(table, place, scores, settings)
+    return results
+
+
+def true_risk(table: Table, cohort: Cohort, truth: Path) -> dict[str, Array]:
+    """Outcome -> (N,) log-odds of the true risk of a synthetic cohort, NaN where the outcome is not at risk."""
+    read = pd.read_parquet if truth.suffix == ".parquet" else pd.read_csv
+    known = read(truth).set_index(["outcome", "course_id", "index"])["risk"]
+    ids = np.asarray(cohort.course_ids, dtype=object)[table.course]
+    found = {}
+    for key in OUTCOME_KEYS:
+        rows = pd.MultiIndex.from_arrays([np.full(len(table), key), ids, table.index_name])
+        found[key] = log_odds_of(known.reindex(rows).to_numpy(dtype=np.float64))
+    return found
 
 
 def published(table: Table, spec: Spec) -> dict[str, Array]:

@@ -18,8 +18,8 @@ class Table:
     values: (N, columns) float32 rows. prior: (N, outcomes) log-odds. label: (N, outcomes) 1, 0, or NaN where the course is
     not at risk or its outcome is unknown. patient, course: (N,) whole numbers. index_name: (N,) such as "24h".
     hours: (N,) since the infusion or the latest dose.
-    begun: (N, outcomes) whether any grade of the outcome's event was charted. treated: (N,) whether tocilizumab or a steroid came before.
-    therapy: (N,) catalogue keys.
+    begun: (N, outcomes) whether any grade of the outcome's event was charted.
+    treated: (N,) whether tocilizumab or a steroid came before. therapy: (N,) catalogue keys.
     """
 
     values: NDArray[np.float32]
@@ -71,9 +71,7 @@ class Table:
         return len(np.unique(self.course[hit]))
 
 
-def fold_of_rows(
-    patient: NDArray[np.int64], strata: NDArray[np.int64], folds: int, seed: int
-) -> NDArray[np.int64]:
+def fold_of_rows(patient: NDArray[np.int64], strata: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int64]:
     """(N,) fold of each row, whole patients dealt within strata; as data.split.patient_folds, once."""
     fold_of = np.empty(len(patient), dtype=np.int64)
     for number, fold in enumerate(patient_folds(patient.astype(object), strata, folds, repeats=1, seed=seed)):

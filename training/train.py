@@ -18,7 +18,7 @@ from features.catalogue import Catalogue
 from features.outcomes import OUTCOME_KEYS, OUTCOMES
 from features.policy import Policy
 from features.predict import Predictor, sigmoid
-from features.prior import Prior, TherapyEvidence, pool
+from features.prior import Prior, pool
 from features.spec import full
 from training import baselines
 from training.assemble import assemble
@@ -34,7 +34,7 @@ INTENDED_USE = (
 )
 #: Course ids of the synthetic cohort begin so; what is trained on them is called synthetic everywhere.
 SYNTHETIC_PREFIX = "synthetic-"
-#: Adults and children alike where the training data do not say.
+#: Years of age, both inclusive, inside the intended use: children and adults alike.
 AGES = (0.0, 110.0)
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -122,7 +122,7 @@ def _bundle(
         evidence=recipe.evidence,
         boosters={key: one.booster for key, one in fitted.items() if one.booster is not None},
         calibration={key: fitted[key].calibration if key in fitted else PRIOR_ALONE for key in OUTCOME_KEYS},
-        policy=Policy(INTENDED_USE, held, tuple(sorted(set(cohort.courses.therapy))), *_ages(cohort)),
+        policy=Policy(INTENDED_USE, held, tuple(sorted(set(cohort.courses.therapy))), *AGES),
         golden={},
         card=_card(about, _events(table)),
         about=about,
@@ -137,18 +137,12 @@ def _with_golden(bundle: Bundle, catalogue: Catalogue) -> Bundle:
     return Bundle(**{**parts, "golden": record})
 
 
-def _ages(cohort: Cohort) -> tuple[float, float]:
-    ages = cohort.courses.numbers[:, cohort.courses.columns.index("age_years")]
-    known = ages[~np.isnan(ages)]
-    return (float(known.min()), float(known.max())) if len(known) else AGES
-
-
 def _events(table: Table) -> dict[str, int]:
     return {key: table.events(place) for place, key in enumerate(OUTCOME_KEYS)}
 
 
 def _about(name: str, settings: Settings, data: Mapping[str, Any], results: list[Result]) -> dict[str, Any]:
-    """What the manifest says of how the bundle came to be; no time of day, so that the same run gives the same digest."""
+    """How the bundle came to be, for its manifest; no time of day, so that the same run gives the same digest."""
     return {
         "name": name,
         "trained_on": dict(data),

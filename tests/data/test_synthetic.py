@@ -11,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 from data import synthetic, synthetic_truth
 from data.cohort import layers
 from data.labels import label_layers
+from data.synthetic_draw import Samples
 from data.synthetic_laws import NODE_WEIGHTS, NODES, onset_law, ramp, solve, within
 from data.synthetic_model import read_model
 from data.tables import cohort_from_frames, read_cohort
@@ -173,7 +174,7 @@ def test_fewer_than_one_value_in_a_thousand_stands_at_a_plausible_edge(drawn: sy
 def test_a_result_after_the_index_time_never_moves_the_risk(drawn: synthetic.Draw, risk: np.ndarray) -> None:
     samples = drawn.samples
     early = samples.hours <= 0
-    cut = synthetic_truth.Samples(*(getattr(samples, name)[early] for name in ("course", "lab", "hours", "value")))
+    cut = Samples(*(getattr(samples, name)[early] for name in ("course", "lab", "hours", "value")))
     only = synthetic_truth.exact_risk(drawn.model, solve(drawn.model), drawn.charted, cut)
     np.testing.assert_array_equal(only[:, 0], risk[:, 0])
 
