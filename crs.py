@@ -82,7 +82,7 @@ def cohort_convert(
     data: Annotated[Path | None, typer.Option(help="The folder that holds the extract the mapping names.")] = None,
     format: Format = "parquet",
 ) -> None:
-    """Turn a site's own extract into a cohort. Example: crs cohort convert mappings/bwh-cart.toml cohorts/bwh --data DIR"""
+    """Turn a site's own extract into a cohort. Example: crs cohort convert my.toml cohorts/mine --data DIR"""
     from training import flows
 
     flows.convert(mapping, out, data, format)

@@ -1,5 +1,7 @@
 """From a cohort to the training table: rows by THE row-builder, labels by the data room, columns that say something."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,7 +13,7 @@ from features.outcomes import OUTCOME_KEYS
 from features.prior import Prior
 from features.rows import RowBuilder
 from features.spec import Spec, full
-from training.table import Table
+from training.table import Table, joined
 
 #: A column is kept if at least this share of the rows, and at least this many rows, hold it.
 SMALLEST_SHARE, FEWEST_ROWS = 0.01, 10
@@ -25,7 +27,7 @@ def assemble(cohort: Cohort, prior: Prior, catalogue: Catalogue, workers: int) -
     table = build_table(cohort, full(catalogue), prior, catalogue, workers)
     spec = informative(full(catalogue), table.values)
     columns = np.array([full(catalogue).names.index(name) for name in spec.names])
-    slim = Table(**{**_fields(table), "values": np.ascontiguousarray(table.values[:, columns])})
+    slim = replace(table, values=np.ascontiguousarray(table.values[:, columns]))
     return slim, spec.with_ranges(slim.values)
 
 
@@ -36,7 +38,7 @@ def build_table(cohort: Cohort, spec: Spec, prior: Prior, catalogue: Catalogue, 
     _, patient = np.unique(np.asarray(cohort.patient_ids), return_inverse=True)
     labelled = label_layers(cohort, asked)
     parts = [_part(layer, labels, builder, patient, workers) for layer, labels in zip(asked, labelled, strict=True)]
-    table = Table(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in _fields(parts[0])})
+    table = joined(parts)
     table.label[:, [OUTCOME_KEYS.index(key) for key in one_sided(labelled)]] = np.nan
     return table
 
@@ -68,7 +70,3 @@ def _part(layer: Layer, labels: Labels, builder: RowBuilder, patient: NDArray[np
         treated=labels.treated_before,
         therapy=np.array(layer.snapshots.courses.therapy),
     )
-
-
-def _fields(table: Table) -> dict[str, NDArray[np.generic]]:
-    return {name: getattr(table, name) for name in Table.__slots__}

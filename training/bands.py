@@ -12,8 +12,8 @@ Array = NDArray[np.float64]
 def thresholds(label: Array, probability: Array, settings: Settings) -> Thresholds:
     """Thresholds of one outcome from its out-of-fold rows, label and probability (n,), with at least one event.
 
-    intermediate_from: the highest cut that still finds `alert_sensitivity` of the events. high_from: the cut above which
-    `alert_rate` of the rows lie. Where the second falls below the first, both are the first.
+    intermediate_from: the highest cut that still finds `alert_sensitivity` of the events. high_from: the cut above
+    which `alert_rate` of the rows lie. Where the second falls below the first, both are the first.
     """
     events = np.sort(probability[label == 1])
     missed = int(np.floor((1 - settings.alert_sensitivity) * len(events)))

@@ -52,6 +52,6 @@ def _plain(table: Table) -> Array:
 
 
 def published_score(table: Table, spec: Spec, name: str) -> Array | None:
-    """(N,) a published score on its log2 scale, NaN where an input is missing; None where the spec has no such column."""
+    """(N,) a published score on its log2 scale, NaN where an input is missing; None where the spec lacks it."""
     column = SCORES[name]
     return table.values[:, spec.names.index(column)].astype(np.float64) if column in spec.names else None

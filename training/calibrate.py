@@ -24,9 +24,9 @@ def calibrate(
     """How far to believe the prior, the clock and the trees, for one outcome; arrays (n,), label 0 or 1.
 
     Each coefficient has a normal prior: prior and late trees around 1, the rest around 0, so that with few events they
-    stay there and with many the data decide. Trees must earn their weight at the infusion itself. spread: therapy key ->
-    standard deviation of a centre's own level around the published one. courses: how many courses the n rows come from;
-    rows of one course share one outcome, so that together they count as one.
+    stay there and with many the data decide. Trees must earn their weight at the infusion itself. spread: therapy key
+    -> standard deviation of a centre's own level around the published one. courses: how many courses the n rows come
+    from; rows of one course share one outcome, so that together they count as one.
     """
     keys = sorted(spread)
     fresh = freshness(parts.hours)
@@ -39,8 +39,9 @@ def calibrate(
     centre[[1, 5]] = 1.0
     widths = np.array([*_widths(settings), *(spread[key] for key in keys)])
     found = penalised_logistic(design, label, centre, widths, weight=courses / len(label)).tolist()
-    early, late = max(found[4], 0.0), max(found[5], 0.0)
-    return Calibration(*found[:4], early, late, dict(zip(keys, found[6:], strict=True)))
+    intercept, prior_slope, time_slope, begun_shift, early, late = found[:6]
+    shifts = dict(zip(keys, found[6:], strict=True))
+    return Calibration(intercept, prior_slope, time_slope, begun_shift, max(early, 0.0), max(late, 0.0), shifts)
 
 
 def _widths(settings: Settings) -> list[float]:

@@ -13,8 +13,8 @@ class Settings:
     """How models are fitted and judged.
 
     fewest_events: an outcome with fewer events (courses) is answered from its published rate, not fitted.
-    rounds: most trees; cross-validation picks how many are used. The penalties are absolute, so that they bind on tens of
-    events and fade on thousands. alert_sensitivity, alert_rate: by which the two thresholds of a band are chosen.
+    rounds: most trees; cross-validation picks how many are used. The penalties are absolute, so that they bind on tens
+    of events and fade on thousands. alert_sensitivity, alert_rate: by which the two thresholds of a band are chosen.
     """
 
     seed: int = 20260101

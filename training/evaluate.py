@@ -50,7 +50,7 @@ class Result:
 
 
 def judge(table: Table, outcome: int, scores: Mapping[str, Array], settings: Settings) -> list[Result]:
-    """Metrics of each predictor on one outcome; scores: predictor -> (repeats, N) log-odds or score, NaN where absent."""
+    """Metrics of each predictor on one outcome; scores: predictor -> (repeats, N) log-odds, NaN where absent."""
     usable = table.usable(outcome)
     results = []
     for name in (*np.unique(table.index_name[usable]).tolist(), ALL_TIMES):
@@ -101,7 +101,7 @@ class Recipe:
 
 
 def cross_validate_outcome(table: Table, recipe: Recipe, outcome: int) -> list[Result]:
-    """Repeated patient-grouped cross-validation: in each fold the whole recipe, calibration and all, sees the rest only."""
+    """Repeated patient-grouped cross-validation: the whole recipe, calibration and all, sees the other folds only."""
     rows = np.flatnonzero(table.usable(outcome))
     part = table.take(rows)
     label = part.label[:, outcome]

@@ -88,7 +88,7 @@ def _start(part: Table, plan: Plan) -> Calibration:
 
 
 def _out_of_fold(part: Table, plan: Plan, fold_of: NDArray[np.int64]) -> tuple[int, Array]:
-    """The number of trees with the least out-of-fold log loss, and the trees' out-of-fold sums, (n,), at that number."""
+    """The number of trees with the least out-of-fold log loss, and the trees' out-of-fold sums (n,) at that number."""
     folds = np.unique(fold_of)
     fitted = in_parallel(
         lambda fold: _judged(part.take(fold_of != fold), part.take(fold_of == fold), plan), folds, plan.settings.workers

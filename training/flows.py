@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -12,6 +13,7 @@ from rich.table import Table as Grid
 from data import synthetic
 from data.attrition import attrition
 from data.cohort import layers
+from data.files import Format
 from data.labels import label_layers, mixed_grading
 from data.mapping import convert_extract, read_mapping
 from data.tables import Cohort, cohort_from_frames, read_cohort, write_cohort
@@ -28,7 +30,7 @@ from training.train import train as train_cohort
 
 console = Console(soft_wrap=True, highlight=False)
 #: What `crs tune` compares: from barely any trees to more than most cohorts can bear.
-CANDIDATES = (
+CANDIDATES: tuple[dict[str, Any], ...] = (
     {},
     {"max_depth": 2},
     {"max_depth": 2, "learning_rate": 0.03, "columns_per_tree": 0.4},
@@ -261,7 +263,7 @@ def _grid(*titles: str) -> Grid:
     return grid
 
 
-def _format(format: str) -> synthetic.Format:
+def _format(format: str) -> Format:
     if format not in ("parquet", "csv"):
         raise UsageError("--format", "not a format of cohort tables", "use parquet or csv")
     return "parquet" if format == "parquet" else "csv"

@@ -7,8 +7,9 @@ Output: a data frame with a probability per outcome, missing where the outcome w
 import json
 from pathlib import Path
 
-import mlflow
 import pandas as pd
+from mlflow.models import set_model
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from features import bundle, catalogue
 from features.outcomes import OUTCOME_KEYS
@@ -16,10 +17,10 @@ from features.predict import Predictor, verify_golden
 from features.single import CourseInput, snapshots
 
 
-class BundleModel(mlflow.pyfunc.PythonModel):
+class BundleModel(PythonModel):
     """A bundle behind MLflow's interface."""
 
-    def load_context(self, context: mlflow.pyfunc.PythonModelContext) -> None:
+    def load_context(self, context: PythonModelContext) -> None:
         """Read and verify the bundle, golden courses included."""
         self.predictor = Predictor(bundle.read(Path(context.artifacts["bundle"])), catalogue.load())
         verify_golden(self.predictor)
@@ -31,4 +32,4 @@ class BundleModel(mlflow.pyfunc.PythonModel):
         return pd.DataFrame(probability, columns=list(OUTCOME_KEYS))
 
 
-mlflow.models.set_model(BundleModel())
+set_model(BundleModel())

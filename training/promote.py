@@ -1,4 +1,4 @@
-"""Handing a registered bundle over to serving: into the BentoML model store, then one atomic change of the live name."""
+"""Handing a registered bundle over to serving: into the BentoML model store, then one atomic change of live.json."""
 
 import shutil
 import tempfile

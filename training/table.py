@@ -1,6 +1,7 @@
 """The training table: every course at every index time as a row, with labels and the patient behind it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +16,9 @@ Array = NDArray[np.float64]
 class Table:
     """N rows, several per course.
 
-    values: (N, columns) float32 rows. prior: (N, outcomes) log-odds. label: (N, outcomes) 1, 0, or NaN where the course is
-    not at risk or its outcome is unknown. patient, course: (N,) whole numbers. index_name: (N,) such as "24h".
+    values: (N, columns) float32 rows. prior: (N, outcomes) log-odds.
+    label: (N, outcomes) 1, 0, or NaN where the course is not at risk or its outcome is unknown.
+    patient, course: (N,) whole numbers. index_name: (N,) such as "24h".
     hours: (N,) since the infusion or the latest dose.
     begun: (N, outcomes) whether any grade of the outcome's event was charted.
     treated: (N,) whether tocilizumab or a steroid came before. therapy: (N,) catalogue keys.
@@ -69,6 +71,12 @@ class Table:
         """Courses that have the outcome at one index time or another."""
         hit = self.usable(outcome) & (self.label[:, outcome] == 1)
         return len(np.unique(self.course[hit]))
+
+
+def joined(parts: list[Table]) -> Table:
+    """The rows of several tables under one another."""
+    held: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in Table.__slots__}
+    return Table(**held)
 
 
 def fold_of_rows(patient: NDArray[np.int64], strata: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int64]:

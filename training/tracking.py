@@ -20,7 +20,7 @@ from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 from features import bundle
 from features.errors import StoreError, UsageError
@@ -110,8 +110,9 @@ def _log_model(folder: Path) -> str:
 
 def _signature() -> ModelSignature:
     """In: one JSON course a row, as features.single.CourseInput. Out: a probability per outcome."""
-    outputs = [ColSpec(DataType.double, key) for key in OUTCOME_KEYS]
-    return ModelSignature(Schema([ColSpec(DataType.string, "course")]), Schema(outputs))
+    inputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, "course")]
+    outputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.double, key) for key in OUTCOME_KEYS]
+    return ModelSignature(Schema(inputs), Schema(outputs))
 
 
 def _parameters(trained: Trained) -> dict[str, str]:
@@ -130,9 +131,18 @@ def _parameters(trained: Trained) -> dict[str, str]:
     return {key: value[:LONGEST] for key, value in {**settings, **facts}.items()}
 
 
-def _dataset(data: Mapping[str, str], source: Path) -> MetaDataset:
+def _dataset(data: Mapping[str, str], source: Path) -> "_Cohort":
     """The cohort by our own digest over all of it; MLflow's digest would leave out late rows."""
-    return MetaDataset(_Folder(str(source.resolve())), name=data["name"], digest=data["fingerprint"][:36])
+    return _Cohort(_Folder(str(source.resolve())), name=data["name"], digest=data["fingerprint"][:36])
+
+
+class _Cohort(MetaDataset):
+    """A cohort as MLflow's dataset."""
+
+    @property
+    def profile(self) -> None:
+        """Nothing of the patients goes into the store."""
+        return None
 
 
 class _Folder(FileSystemDatasetSource):
@@ -169,7 +179,9 @@ class _Folder(FileSystemDatasetSource):
 
 
 def _experiment(client: MlflowClient) -> str:
-    return str(client.get_experiment_by_name(EXPERIMENT).experiment_id)
+    found = client.get_experiment_by_name(EXPERIMENT)
+    assert found is not None  # `store` made it
+    return str(found.experiment_id)
 
 
 def log_run(
