@@ -40,7 +40,7 @@ lock:
 	rm -rf build/uv
 	$(PYTHON) -m venv build/uv
 	build/uv/bin/python -m pip install --quiet uv
-	build/uv/bin/uv pip compile pyproject.toml --extra dev --python $(PYTHON) --generate-hashes --no-emit-index-url \
+	build/uv/bin/uv pip compile --quiet pyproject.toml --extra dev --python $(PYTHON) --generate-hashes --no-emit-index-url \
 		--no-annotate --custom-compile-command "make lock" --upgrade --output-file requirements.lock
 	rm -rf build/uv
 

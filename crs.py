@@ -88,6 +88,18 @@ def cohort_convert(
     flows.convert(mapping, out, data, format)
 
 
+@cohort_app.command("request")
+def cohort_request(
+    cohort: Folder,
+    course_id: Annotated[str, typer.Argument(help="A course of that cohort.")],
+    hours: Annotated[float, typer.Option(help="Hours since the start at which the question is asked.")] = 0.0,
+) -> None:
+    """Print a course as a question to POST /predict. Example: crs cohort request cohorts/mine c-17 --hours 24"""
+    from training import flows
+
+    flows.request(cohort, course_id, hours)
+
+
 @app.command()
 def train(
     cohort: Annotated[Path | None, typer.Argument(help="A cohort; not needed with --prior-only.")] = None,

@@ -1,6 +1,7 @@
 """The verbs that both `crs` and MLproject call: read, do, report. Each prints what it did and where it left it."""
 
 import json
+import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,8 @@ from data.cohort import layers
 from data.files import Format
 from data.labels import label_layers, mixed_grading
 from data.mapping import convert_extract, read_mapping
+from data.rates import observed_rates
+from data.request import request_body
 from data.tables import Cohort, cohort_from_frames, read_cohort, write_cohort
 from features.catalogue import load
 from features.errors import DataError, UsageError
@@ -28,7 +31,9 @@ from training.evaluate import Recipe, Result, cross_validate_outcome, flat, judg
 from training.train import Trained, enough, prior_only
 from training.train import train as train_cohort
 
-console = Console(soft_wrap=True, highlight=False)
+#: Characters to a line where the output is no terminal, so that no column is cut.
+WIDE = 180
+console = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else WIDE)
 #: What `crs tune` compares: from barely any trees to more than most cohorts can bear.
 CANDIDATES: tuple[dict[str, Any], ...] = (
     {},
@@ -59,9 +64,24 @@ def check(folder: Path) -> None:
     for row in attrition(cohort, asked, label_layers(cohort, asked)):
         grid.add_row(row.step, row.outcome, row.index_time, str(row.courses))
     console.print(grid)
+    _show_rates(cohort)
     for event, systems in mixed_grading(cohort).items():
         console.print(f"{event}: graded by several systems ({', '.join(systems)}); they do not compare")
     console.print(f"{len(cohort)} courses; fingerprint {cohort.fingerprint}")
+
+
+def _show_rates(cohort: Cohort) -> None:
+    """Peak grades and onset per therapy, as charted."""
+    grid = _grid("event", "therapy", "courses", ">= 1", ">= 2", ">= 3", "median onset, h")
+    for one in observed_rates(cohort):
+        cells = [str(one.reached[grade]) for grade in (1, 2, 3)]
+        grid.add_row(one.event, one.therapy, str(one.courses), *cells, f"{one.onset_hours:.0f}")
+    console.print(grid)
+
+
+def request(folder: Path, course_id: str, hours: float) -> None:
+    """Print one course of a cohort as the body of POST /predict, as it was known at that many hours."""
+    console.print_json(json.dumps(request_body(read_cohort(folder), course_id, hours)))
 
 
 def convert(mapping_file: Path, out: Path, data: Path | None, format: str) -> None:

@@ -1,0 +1,271 @@
+"""The repository keeps its word: commands, lock, reasons for dependencies, no hosts, no data, no dead links."""
+
+import functools
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+
+import crs
+
+ROOT = Path(__file__).resolve().parents[1]
+LOCK = ROOT / "requirements.lock"
+#: Hosts of package registries, split so that this file does not name one.
+REGISTRIES = ("py" + "pi.", "python" + "hosted", "ana" + "conda.", "conda" + "-forge", "npm" + "js", "reg" + "istry.")
+DATA_ENDINGS = {".xlsx", ".xls", ".parquet", ".feather", ".db", ".sqlite", ".sas7bdat", ".rds", ".pkl", ".joblib"}
+LARGEST_TABLE = 1_000_000
+TELEMETRY = {"MLFLOW_DISABLE_TELEMETRY": "true", "BENTOML_DO_NOT_TRACK": "True"}
+
+
+@functools.cache
+def repository_files() -> tuple[Path, ...]:
+    """What git tracks, and what it would track: files that are new and not ignored."""
+    words = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        listed = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("SKIPPED: not a git checkout, so the files of the repository are not known")
+    return tuple(path for name in sorted(set(listed.split("\0")) - {""}) if (path := ROOT / name).is_file())
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def make_targets() -> set[str]:
+    return set(re.findall(r"^([a-z][a-z-]*):(?!=)", text("Makefile"), re.MULTILINE))
+
+
+def code_blocks(markdown: str) -> list[str]:
+    return re.findall(r"^```[a-z]*\n(.*?)^```", markdown, re.MULTILINE | re.DOTALL)
+
+
+def commands(markdown: str, program: str) -> Iterator[list[str]]:
+    """The words after `program` in each line of a code block that starts with it, comments left out."""
+    for block in code_blocks(markdown):
+        for line in block.splitlines():
+            words = line.split("#")[0].split()
+            if words[:1] == [program]:
+                yield words[1:]
+
+
+def verbs() -> dict[str, set[str]]:
+    """Each verb of crs, such as "cohort check", with the options it takes."""
+    return dict(_verbs("", typer.main.get_command(crs.app)))
+
+
+def _verbs(name: str, command: Any) -> Iterator[tuple[str, set[str]]]:
+    for below, one in getattr(command, "commands", {}).items():
+        yield from _verbs(f"{name} {below}".strip(), one)
+    if name and not getattr(command, "commands", {}):
+        yield name, {option for one in command.params for option in one.opts if option.startswith("--")} | {"--help"}
+
+
+def verb_of(words: list[str]) -> str:
+    return " ".join(words[:2]) if words[:1] == ["cohort"] else words[0]
+
+
+def options_of(words: list[str]) -> set[str]:
+    return {word.split("=")[0].rstrip('"') for word in words if word.startswith("--") and word != "--"}
+
+
+def misused(words: list[str], known: dict[str, set[str]]) -> set[str]:
+    """The verb itself if crs does not know it, else the options that the verb does not take."""
+    verb = verb_of(words)
+    return {verb} if verb not in known else options_of(words) - known[verb]
+
+
+def documents() -> list[Path]:
+    return [path for path in repository_files() if path.suffix == ".md"]
+
+
+def test_the_readme_names_make_targets_that_exist() -> None:
+    named = {words[0] for words in commands(text("README.md"), "make")}
+    assert {"run", "test"} <= named
+    assert named <= make_targets()
+
+
+def test_the_continuous_integration_runs_the_readmes_commands() -> None:
+    run = re.findall(r"^step .* make ([a-z]+)$", text(".ci/run"), re.MULTILINE)
+    assert run == ["check", "test"]
+    assert set(run) <= make_targets()
+
+
+def test_every_command_line_in_the_documents_is_one_that_crs_knows() -> None:
+    known, seen = verbs(), []
+    for path in documents():
+        for words in commands(path.read_text(encoding="utf-8"), "crs"):
+            assert misused(words, known) == set(), f"{path.name}: crs {' '.join(words)}"
+            seen.append(verb_of(words))
+    assert {"cohort check", "cohort convert", "train", "evaluate", "promote", "rollback", "serve"} <= set(seen)
+
+
+def test_an_unknown_verb_or_option_would_be_found() -> None:
+    assert misused(["trian", "cohorts/mine"], verbs()) == {"trian"}
+    assert misused(["train", "cohorts/mine", "--sede", "1"], verbs()) == {"--sede"}
+
+
+def test_the_settings_page_lists_every_setting_with_its_default() -> None:
+    from training.config import Settings
+
+    listed = dict(re.findall(r"^\| `([a-z0-9_]+)` \| ([0-9.]+) \|", text("docs/training.md"), re.MULTILINE))
+    assert listed == {key: str(value) for key, value in Settings().to_json().items()}
+
+
+@pytest.fixture(scope="module")
+def project() -> dict[str, Any]:
+    body: dict[str, Any] = yaml.safe_load(text("MLproject"))
+    return body
+
+
+@pytest.mark.parametrize(("entry", "verb"), [("main", "train"), ("tune", "tune"), ("evaluate",) * 2, ("promote",) * 2])
+def test_each_entry_point_calls_its_verb_with_options_it_takes(project: dict[str, Any], entry: str, verb: str) -> None:
+    command = project["entry_points"][entry]["command"]
+    words = command.split("python crs.py ")[1].split()
+    assert verb_of(words) == verb
+    assert set(re.findall(r"--[a-z-]+", command)) - {"--"} <= verbs()[verb]
+
+
+def test_entry_points_use_each_parameter_they_declare_and_no_other(project: dict[str, Any]) -> None:
+    assert set(project["entry_points"]) == {"main", "tune", "evaluate", "promote"}
+    for entry in project["entry_points"].values():
+        used = re.findall(r"(?<!\{)\{([a-z_]+)\}(?!\})", entry["command"])
+        assert set(used) == set(entry["parameters"])
+        assert all(one["type"] in ("path", "string", "float") for one in entry["parameters"].values())
+
+
+def test_the_projects_environment_is_the_lock(project: dict[str, Any]) -> None:
+    environment = yaml.safe_load(text(project["python_env"]))
+    assert environment["dependencies"] == ["-r requirements.lock"]
+    assert environment["python"] == "3.11"
+
+
+def locked() -> dict[str, str]:
+    """Package -> all that the lock says of it."""
+    blocks = re.split(r"^(?=[A-Za-z0-9])", LOCK.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {block.split("==")[0].split("[")[0].lower(): block for block in blocks if not block.startswith("#")}
+
+
+def test_every_locked_package_is_pinned_and_has_a_hash() -> None:
+    packages = locked()
+    assert len(packages) > 100
+    for name, block in packages.items():
+        assert re.match(r"[A-Za-z0-9._-]+(\[[a-z,-]+\])?==[^\s;]+", block), name
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}\b", block), name
+
+
+def test_the_lock_names_no_address() -> None:
+    lines = LOCK.read_text(encoding="utf-8").splitlines()
+    options = [line for line in lines if line.startswith("-") or "://" in line or " @ " in line]
+    assert options == []
+
+
+def dependencies() -> list[str]:
+    declared = tomllib.loads(text("pyproject.toml"))["project"]
+    lines = [*declared["dependencies"], *(one for more in declared["optional-dependencies"].values() for one in more)]
+    return [re.split(r"[\[=<>!~; ]", line)[0] for line in lines]
+
+
+def test_every_dependency_is_locked_and_has_its_reason_written_down() -> None:
+    reasons = re.findall(r"^\| ([A-Za-z0-9_-]+) \|", text("docs/adr/dependencies.md"), re.MULTILINE)
+    assert sorted(set(reasons) - {"package"}) == sorted(dependencies())
+    assert {name.lower() for name in dependencies()} <= set(locked())
+
+
+def named_registries(body: bytes) -> list[str]:
+    lowered = body.lower()
+    return [
+        name for name in REGISTRIES if re.search(rb"(?<![a-z0-9_])" + re.escape(name.encode()) + rb"[a-z]", lowered)
+    ]
+
+
+def test_no_file_names_the_host_of_a_package_registry() -> None:
+    found = {path.relative_to(ROOT).as_posix(): named_registries(path.read_bytes()) for path in repository_files()}
+    assert {name: hosts for name, hosts in found.items() if hosts} == {}
+
+
+def test_a_planted_registry_host_would_be_found() -> None:
+    assert named_registries(("index-url = https://" + "py" + "pi.org/simple").encode()) == ["py" + "pi."]
+
+
+def test_no_data_file_is_in_the_repository() -> None:
+    files = repository_files()
+    assert [path.name for path in files if path.suffix.lower() in DATA_ENDINGS] == []
+    large = [path.name for path in files if path != LOCK and path.stat().st_size > LARGEST_TABLE]
+    assert large == []
+
+
+def test_no_file_is_a_copy_of_shared_data() -> None:
+    shared = ROOT.parent / "shared" / "data"
+    if not shared.is_dir():
+        pytest.skip(f"SKIPPED: no shared data at {shared}")
+    theirs = {path.stat().st_size: path for path in shared.rglob("*") if path.is_file() and path.suffix != ".txt"}
+    same_size = [path for path in repository_files() if path.stat().st_size in theirs and path.stat().st_size > 0]
+    copies = [path.name for path in same_size if path.read_bytes() == theirs[path.stat().st_size].read_bytes()]
+    assert [name for name in copies if name != "LICENSE"] == []
+
+
+@pytest.mark.parametrize("file", ["Makefile", ".ci/run"])
+def test_telemetry_is_off_wherever_our_commands_start(file: str) -> None:
+    exported = " ".join(line for line in text(file).splitlines() if line.startswith("export ")).replace(" := ", "=")
+    for variable, value in TELEMETRY.items():
+        assert f"{variable}={value}" in exported.split()
+
+
+def test_crs_switches_telemetry_off_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    for variable in TELEMETRY:
+        monkeypatch.setenv(variable, "")
+        monkeypatch.delenv(variable)
+    monkeypatch.setattr(crs, "app", lambda: None)
+    crs.main()
+    assert {variable: os.environ[variable] for variable in TELEMETRY} == TELEMETRY
+
+
+def links(path: Path) -> Iterator[str]:
+    """Targets of relative links, without code blocks."""
+    prose = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose):
+        if "://" not in target and not target.startswith("mailto:"):
+            yield target
+
+
+def broken(path: Path, target: str) -> bool:
+    """Whether the file, or the heading in it, is not there."""
+    file, _, heading = target.partition("#")
+    place = (path.parent / file).resolve() if file else path
+    if not place.exists() or not place.is_relative_to(ROOT):
+        return True
+    return bool(heading) and heading not in headings(place)
+
+
+def headings(path: Path) -> set[str]:
+    """A page's headings as link targets: small letters, hyphens for spaces, no punctuation."""
+    found = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", one.lower()).strip().replace(" ", "-") for one in found}
+
+
+def test_every_relative_link_leads_somewhere() -> None:
+    pairs = [(path, target) for path in documents() for target in links(path)]
+    assert len(pairs) > 30
+    assert [f"{path.name}: {target}" for path, target in pairs if broken(path, target)] == []
+
+
+def test_a_broken_link_would_be_found() -> None:
+    assert broken(ROOT / "README.md", "docs/nowhere.md")
+    assert broken(ROOT / "README.md", "docs/README.md#no-such-heading")
+    assert not broken(ROOT / "README.md", "docs/README.md#decisions")
+
+
+def test_the_index_of_documents_is_complete() -> None:
+    index = ROOT / "docs" / "README.md"
+    linked = {(index.parent / target.partition("#")[0]).resolve() for target in links(index)}
+    pages = {path for path in documents() if path.is_relative_to(ROOT / "docs") and path != index}
+    assert sorted(path.name for path in pages - linked) == []
