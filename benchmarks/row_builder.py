@@ -57,7 +57,7 @@ def builder() -> RowBuilder:
 
 
 def polars_statistics(snapshots: Snapshots) -> object:
-    """Last, first, worst, change, and hours since last and first, per course and analyte, by Polars on all cores."""
+    """Last, first, baseline, worst, change, and hours since last and first, per course and analyte, by Polars on all cores."""
     import polars as pl
 
     seen = snapshots.observations
@@ -75,6 +75,7 @@ def polars_statistics(snapshots: Snapshots) -> object:
             change=value.last() - value.first(),
             age=(INDEX_SECONDS - pl.col("seconds").last()) / HOUR,
             since_first=(INDEX_SECONDS - pl.col("seconds").first()) / HOUR,
+            baseline=value.filter(pl.col("seconds") <= 0).last(),
         )
         .collect()
     )
@@ -99,6 +100,7 @@ def polars_unsorted(snapshots: Snapshots) -> object:
             change=last - first,
             age=(INDEX_SECONDS - seconds.max()) / HOUR,
             since_first=(INDEX_SECONDS - seconds.min()) / HOUR,
+            baseline=value.filter(seconds <= 0).get(seconds.filter(seconds <= 0).arg_max(), null_on_oob=True),
         )
         .collect()
     )
@@ -124,7 +126,9 @@ def one_course() -> None:
         build_us.append(microseconds(lambda: made.build(one), 200))
         predict_us.append(microseconds(lambda: booster.inplace_predict(row), 200))
     built, predicted = statistics.median(build_us), statistics.median(predict_us)
-    print(f"one course: row {built:.0f} us, inplace_predict {predicted:.0f} us, ratio {built / predicted:.2f} (limit 1.5)")
+    print(
+        f"one course: row {built:.0f} us, inplace_predict {predicted:.0f} us, ratio {built / predicted:.2f} (limit 1.5)"
+    )
 
 
 def _booster(columns: int) -> xgboost.Booster:
@@ -140,7 +144,10 @@ def many_courses(courses: int) -> None:
     times = {}
     for way in ("rows", "polars", "polars-unsorted", "rows", "polars", "polars-unsorted"):
         out = subprocess.run(
-            [sys.executable, __file__, "--way", way, "--courses", str(courses)], check=True, capture_output=True, text=True
+            [sys.executable, __file__, "--way", way, "--courses", str(courses)],
+            check=True,
+            capture_output=True,
+            text=True,
         )
         seconds, memory = (float(word) for word in out.stdout.split())
         times.setdefault(way, []).append(seconds)

@@ -26,7 +26,7 @@ _SECOND_BITS = (LOOKBACK_SECONDS + LATEST_SECONDS).bit_length()
 _BLOCK = 8192
 #: A logarithm is taken of nothing smaller than this, in the unit of the row.
 _LOG_FLOOR = 1e-3
-_STATS = (Stat.LAST, Stat.FIRST, Stat.WORST, Stat.CHANGE, Stat.AGE, Stat.SINCE_FIRST)
+_STATS = (Stat.LAST, Stat.FIRST, Stat.WORST, Stat.CHANGE, Stat.AGE, Stat.SINCE_FIRST, Stat.BASELINE)
 _GRADES = (Event.CRS_GRADE, Event.ICANS_GRADE)
 _FAMILY_OF = np.array([_GRADES.index(one.event) for one in OUTCOMES])
 _GRADE_OF = np.array([one.grade for one in OUTCOMES])
@@ -66,6 +66,7 @@ class _Groups:
     course: Ints
     code: Ints
     first: NDArray[np.float64]
+    baseline: NDArray[np.float64]
     last: NDArray[np.float64]
     last_raw: NDArray[np.float64]
     worst: NDArray[np.float64]
@@ -171,7 +172,7 @@ class RowBuilder:
         """Fill rows start (inclusive) to stop (exclusive) from the observations of exactly those courses."""
         block = rows.values[start:stop]
         index = snapshots.index_seconds[start:stop]
-        groups = self._group(observations, index, start)
+        groups = self._group(observations, index, snapshots.dose_seconds[start:stop], start)
         self._put_stats(block, groups, index)
         self._put_scores(block, groups)
         if len(self._course_to):
@@ -184,7 +185,7 @@ class RowBuilder:
         rows.begun[start:stop] = worst > 0
         rows.reached[start:stop] = worst >= _GRADE_OF
 
-    def _group(self, observations: Observations, index: Ints, start: int) -> _Groups:
+    def _group(self, observations: Observations, index: Ints, dose: Ints, start: int) -> _Groups:
         course = observations.course - np.int32(start)
         seen = observations.seconds <= index[course]
         seen &= observations.seconds >= -LOOKBACK_SECONDS
@@ -198,9 +199,9 @@ class RowBuilder:
         key += observations.seconds
         key += LOOKBACK_SECONDS
         order = _order(key, observations)
-        return self._summarise(key[order], _take(observations, order))
+        return self._summarise(key[order], _take(observations, order), dose[course[order]])
 
-    def _summarise(self, key: Ints, ordered: Observations) -> _Groups:
+    def _summarise(self, key: Ints, ordered: Observations, dose: Ints) -> _Groups:
         value, codes = self._scaled(ordered), ordered.code
         group = key >> _SECOND_BITS
         seconds = (key & ((1 << _SECOND_BITS) - 1)) - LOOKBACK_SECONDS
@@ -212,10 +213,12 @@ class RowBuilder:
         course, code = np.divmod(group[starts], self._codes)
         signed = value * self._sign[codes]
         worst = np.maximum.reduceat(signed, starts) * self._sign[code] if len(starts) else value[:0]
+        before = np.add.reduceat(seconds <= dose, starts) if len(starts) else starts
         return _Groups(
             course=course,
             code=code,
             first=value[starts],
+            baseline=np.where(before > 0, value[starts + np.maximum(before, 1) - 1], np.nan),
             last=value[ends],
             last_raw=ordered.value[ends],
             worst=worst,
@@ -260,6 +263,7 @@ class RowBuilder:
         at = index[groups.course]
         what[4] = (at - groups.last_seconds) / HOUR
         what[5] = (at - groups.first_seconds) / HOUR
+        what[6] = groups.baseline
         column = self._stat_columns[:, groups.code]
         stat, group = np.nonzero(column >= 0)
         block[groups.course[group], column[stat, group]] = what[stat, group]

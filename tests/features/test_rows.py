@@ -73,6 +73,9 @@ def expected_stat(course: CourseInput, code: str, stat: str) -> float:
         return values[-1]
     if stat == "first":
         return values[0]
+    if stat == "baseline":
+        before = [value for value, one in zip(values, seen, strict=True) if one.seconds <= course.dose_seconds]
+        return before[-1] if before else math.nan
     if stat == "worst":
         return min(values) if analyte is not None and analyte.worse == "low" else max(values)
     if stat == "age":

@@ -1,0 +1,131 @@
+"""The penalised fit is the textbook's, and calibration believes the trees exactly as far as they have earned it."""
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from features.bundle import Calibration
+from features.predict import sigmoid
+from tests.training.builders import AXI, Array, drawn, parts
+from training.calibrate import calibrate, penalised_logistic, take
+from training.config import Settings
+
+FREE = np.full(3, np.inf)
+WIDTHS = np.array([3.0, 0.5, np.inf])
+
+
+@pytest.fixture
+def design() -> Array:
+    return np.column_stack([np.ones(400), np.random.default_rng(1).normal(size=(400, 2))])
+
+
+@pytest.fixture
+def label(design: Array) -> Array:
+    return drawn(design @ [-0.4, 1.2, -0.7])
+
+
+def test_without_penalty_it_is_scikit_learns_logistic_regression(design: Array, label: Array) -> None:
+    expected = LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-10, max_iter=1000).fit(design, label)
+    found = penalised_logistic(design, label, np.zeros(3), FREE)
+    assert found == pytest.approx(expected.coef_[0], abs=1e-4)
+
+
+def test_with_a_penalty_it_is_scikit_learns_ridge(design: Array, label: Array) -> None:
+    expected = LogisticRegression(C=0.25, fit_intercept=False, tol=1e-10, max_iter=1000).fit(design, label)
+    found = penalised_logistic(design, label, np.zeros(3), np.full(3, 0.5))
+    assert found == pytest.approx(expected.coef_[0], abs=1e-4)
+
+
+@pytest.mark.parametrize("spread", [FREE, WIDTHS, np.full(3, 0.1)])
+def test_the_gradient_is_zero_at_the_answer(design: Array, label: Array, spread: Array) -> None:
+    centre, offset = np.array([0.3, 1.0, 0.0]), np.linspace(-1, 1, 400)
+    weight = np.random.default_rng(2).integers(0, 4, 400).astype(float)
+    at = penalised_logistic(design, label, centre, spread, offset, weight)
+    gradient = design.T @ (weight * (label - sigmoid(design @ at + offset))) - (at - centre) / np.square(spread)
+    assert np.abs(gradient).max() < 1e-3
+
+
+def test_a_weight_counts_a_row_that_often(design: Array, label: Array) -> None:
+    weight = np.random.default_rng(3).integers(0, 3, 400)
+    repeated = penalised_logistic(np.repeat(design, weight, axis=0), np.repeat(label, weight), np.zeros(3), WIDTHS)
+    assert penalised_logistic(design, label, np.zeros(3), WIDTHS, weight=weight.astype(float)) == pytest.approx(repeated)
+
+
+def test_a_tiny_spread_stays_at_its_centre_and_an_infinite_one_ignores_it(design: Array, label: Array) -> None:
+    centre = np.array([0.5, -2.0, 4.0])
+    assert penalised_logistic(design, label, centre, np.full(3, 1e-5)) == pytest.approx(centre, abs=1e-6)
+    far = penalised_logistic(design, label, centre, FREE)
+    assert far == pytest.approx(penalised_logistic(design, label, np.zeros(3), FREE), abs=1e-5)
+
+
+def test_data_that_separate_perfectly_still_end_in_numbers() -> None:
+    x = np.linspace(-3, 3, 60)
+    design = np.column_stack([np.ones(60), x])
+    found = penalised_logistic(design, (x > 0).astype(float), np.zeros(2), np.full(2, np.inf))
+    assert np.isfinite(found).all()
+    assert found[1] > 5
+
+
+def test_a_constant_column_takes_nothing() -> None:
+    design = np.column_stack([np.ones(50), np.zeros(50)])
+    found = penalised_logistic(design, np.arange(50) % 2 * 1.0, np.zeros(2), np.full(2, np.inf))
+    assert found.tolist() == pytest.approx([0.0, 0.0])
+
+
+def fitted(trees: Array, label: Array, hours: float = 0.0, prior: Array | None = None) -> Calibration:
+    return calibrate(parts(len(trees), prior, hours), trees, label, Settings(), {AXI: 0.3}, len(trees))
+
+
+def test_useless_trees_lose_their_weight_and_good_trees_keep_it() -> None:
+    truth = np.random.default_rng(4).normal(0, 1.2, 3000)
+    label = drawn(truth)
+    noise = np.random.default_rng(6).permutation(truth)
+    late = 24.0 * 20
+    assert fitted(noise, label, late).late_slope < 0.1
+    assert fitted(truth, label, late).late_slope == pytest.approx(1.0, abs=0.12)
+
+
+def test_trees_earn_their_weight_at_the_infusion_and_have_it_later_until_they_lose_it() -> None:
+    trees, label = np.zeros(40), np.arange(40) % 2 * 1.0
+    found = fitted(trees, label)
+    assert (found.early_slope, found.late_slope) == pytest.approx((0.0, 1.0))
+    truth = np.random.default_rng(4).normal(0, 1.2, 5000)
+    few, many = fitted(truth[:60], drawn(truth[:60])), fitted(truth, drawn(truth))
+    assert few.early_slope < 0.5 < 0.8 < many.early_slope
+
+
+@pytest.mark.parametrize("hours", [0.0, 12.0, 72.0])
+def test_trees_that_point_the_wrong_way_are_ignored_never_turned_round(hours: float) -> None:
+    truth = np.random.default_rng(8).normal(0, 1.5, 2000)
+    found = fitted(-truth, drawn(truth), hours)
+    assert found.early_slope >= 0
+    assert found.late_slope >= 0
+    assert found.weight(np.array([hours])).item() < 0.05
+
+
+def test_a_prior_that_is_right_is_left_alone_and_one_that_is_too_high_is_shifted() -> None:
+    prior = np.random.default_rng(9).normal(0, 1, 4000)
+    right, high = fitted(np.zeros(4000), drawn(prior), 0.0, prior), fitted(np.zeros(4000), drawn(prior - 1), 0.0, prior)
+    shift = right.combine(parts(1), np.zeros(1)).item(), high.combine(parts(1), np.zeros(1)).item()
+    assert right.prior_slope == pytest.approx(1.0, abs=0.1)
+    assert shift == pytest.approx((0.0, -1.0), abs=0.12)
+
+
+def test_rows_of_one_course_count_together_as_one_course() -> None:
+    prior = np.random.default_rng(10).normal(0, 1, 60)
+    label, widths = drawn(prior), {AXI: 0.3}
+    once = calibrate(parts(60, prior), np.zeros(60), label, Settings(), widths, 60)
+    fourfold = calibrate(
+        parts(240, np.tile(prior, 4)), np.zeros(240), np.tile(label, 4), Settings(), widths, 60
+    )
+    numbers = [field.name for field in fields(Calibration) if field.name != "therapy_shift"]
+    assert [getattr(fourfold, name) for name in numbers] == pytest.approx([getattr(once, name) for name in numbers])
+    assert fourfold.therapy_shift == pytest.approx(once.therapy_shift)
+
+
+def test_take_keeps_the_named_rows_in_their_order() -> None:
+    held = replace(parts(4, np.arange(4.0)), therapy=("a", "b", "c", "d"))
+    found = take(held, np.array([2, 0]))
+    assert (found.prior.tolist(), list(found.therapy)) == ([2.0, 0.0], ["c", "a"])
