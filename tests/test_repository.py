@@ -126,6 +126,16 @@ def test_the_settings_page_lists_every_setting_with_its_default() -> None:
     assert listed == {key: str(value) for key, value in Settings().to_json().items()}
 
 
+def test_the_glossary_gives_a_reason_for_each_monotone_column_and_no_other() -> None:
+    from features import catalogue, spec
+
+    table = text("GLOSSARY.md").split("## Why some columns are monotone")[1]
+    explained = re.findall(r"^\| `([a-z0-9_]+)` \|", table, re.MULTILINE)
+    monotone = [column for column in spec.full(catalogue.load()).columns if column.monotone]
+    scores = {column.name for column in monotone if column.kind == "score"}
+    assert set(explained) == scores | {column.source for column in monotone if column.kind != "score"}
+
+
 @pytest.fixture(scope="module")
 def project() -> dict[str, Any]:
     body: dict[str, Any] = yaml.safe_load(text("MLproject"))

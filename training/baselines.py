@@ -43,7 +43,7 @@ def _pipeline() -> Pipeline:
     return make_pipeline(
         SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True),
         StandardScaler(),
-        LogisticRegression(C=1.0, solver="newton-cholesky", max_iter=100),
+        LogisticRegression(C=0.05, solver="newton-cholesky", max_iter=100),
     )
 
 

@@ -42,7 +42,7 @@ def calibrate(
         penalised_logistic(design, label, _centre(early, len(widths)), _held(widths, width), weight=weight)
         for early, width in ((0.0, settings.early_slope_sd), (1.0, settings.late_slope_sd))
     )
-    gained = weight * float(_log_likelihood(design @ believing, label) - _log_likelihood(design @ doubting, label))
+    gained = weight * (_log_likelihood(design @ believing, label) - _log_likelihood(design @ doubting, label))
     found = (believing if gained > settings.evidence_needed else doubting).tolist()
     intercept, prior_slope, time_slope, begun_shift, early, late = found[:6]
     shifts = dict(zip(keys, found[6:], strict=True))
@@ -65,9 +65,8 @@ def _held(widths: Array, early: float) -> Array:
     return held
 
 
-def _log_likelihood(score: Array, label: Array) -> Array:
-    likelihood: Array = np.sum(label * score - np.logaddexp(0.0, score))
-    return likelihood
+def _log_likelihood(score: Array, label: Array) -> float:
+    return float(np.sum(label * score - np.logaddexp(0.0, score)))
 
 
 def _widths(settings: Settings) -> list[float]:

@@ -21,12 +21,12 @@ class Settings:
     folds: int = 5
     repeats: int = 1
     fewest_events: int = 20
-    rounds: int = 400
-    learning_rate: float = 0.05
+    rounds: int = 700
+    learning_rate: float = 0.03
     max_depth: int = 3
-    min_child_weight: float = 8.0
-    l2_penalty: float = 20.0
-    columns_per_tree: float = 0.7
+    min_child_weight: float = 5.0
+    l2_penalty: float = 5.0
+    columns_per_tree: float = 0.3
     prior_slope_sd: float = 1.0
     time_slope_sd: float = 1.0
     begun_shift_sd: float = 0.5

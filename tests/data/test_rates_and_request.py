@@ -27,7 +27,11 @@ def cohort() -> Cohort:
         }
     )
     observations = pd.DataFrame(
-        [("a", -4, "crp", 1.8, "mg/dL", np.nan), ("a", 30, "ldh", 400, "U/L", 250.0), ("b", 2, "crp", 5, "mg/L", np.nan)],
+        [
+            ("a", -4, "crp", 1.8, "mg/dL", np.nan),
+            ("a", 30, "ldh", 400, "U/L", 250.0),
+            ("b", 2, "crp", 5, "mg/L", np.nan),
+        ],
         columns=["course_id", "hours", "code", "value", "unit", "upper_limit"],
     )
     events = pd.DataFrame(

@@ -53,9 +53,7 @@ def table(label: Array, values: NDArray[Any], patient: NDArray[np.int64] | None 
 
 def parts(n: int, prior: Array | None = None, hours: float = 0.0) -> Parts:
     """n rows of one therapy at one time, nothing begun."""
-    return Parts(
-        np.zeros(n) if prior is None else prior, np.full(n, hours), np.zeros(n, dtype=bool), np.full(n, AXI)
-    )
+    return Parts(np.zeros(n) if prior is None else prior, np.full(n, hours), np.zeros(n, dtype=bool), np.full(n, AXI))
 
 
 def drawn(log_odds: Array, seed: int = 5) -> Array:

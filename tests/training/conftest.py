@@ -65,7 +65,9 @@ class Registry:
 
 
 @pytest.fixture(scope="session")
-def registry(trained: Trained, cohort_folder: Path, tables: Catalogue, tmp_path_factory: pytest.TempPathFactory) -> Registry:
+def registry(
+    trained: Trained, cohort_folder: Path, tables: Catalogue, tmp_path_factory: pytest.TempPathFactory
+) -> Registry:
     from training import tracking
 
     home = Home(tmp_path_factory.mktemp("registry") / "home")

@@ -50,7 +50,9 @@ def test_the_gradient_is_zero_at_the_answer(design: Array, label: Array, spread:
 def test_a_weight_counts_a_row_that_often(design: Array, label: Array) -> None:
     weight = np.random.default_rng(3).integers(0, 3, 400)
     repeated = penalised_logistic(np.repeat(design, weight, axis=0), np.repeat(label, weight), np.zeros(3), WIDTHS)
-    assert penalised_logistic(design, label, np.zeros(3), WIDTHS, weight=weight.astype(float)) == pytest.approx(repeated)
+    assert penalised_logistic(design, label, np.zeros(3), WIDTHS, weight=weight.astype(float)) == pytest.approx(
+        repeated
+    )
 
 
 def test_a_tiny_spread_stays_at_its_centre_and_an_infinite_one_ignores_it(design: Array, label: Array) -> None:
@@ -117,9 +119,7 @@ def test_rows_of_one_course_count_together_as_one_course() -> None:
     prior = np.random.default_rng(10).normal(0, 1, 60)
     label, widths = drawn(prior), {AXI: 0.3}
     once = calibrate(parts(60, prior), np.zeros(60), label, Settings(), widths, 60)
-    fourfold = calibrate(
-        parts(240, np.tile(prior, 4)), np.zeros(240), np.tile(label, 4), Settings(), widths, 60
-    )
+    fourfold = calibrate(parts(240, np.tile(prior, 4)), np.zeros(240), np.tile(label, 4), Settings(), widths, 60)
     numbers = [field.name for field in fields(Calibration) if field.name != "therapy_shift"]
     assert [getattr(fourfold, name) for name in numbers] == pytest.approx([getattr(once, name) for name in numbers])
     assert fourfold.therapy_shift == pytest.approx(once.therapy_shift)

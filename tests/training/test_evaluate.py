@@ -152,7 +152,9 @@ def test_results_are_plain_json_where_undefined_is_null() -> None:
 
 
 def test_metric_names_say_outcome_time_and_predictor_and_undefined_ones_are_left_out() -> None:
-    one = Result("crs_1plus", "dose2+12h", "model", 9, 5, {"auroc": Estimate(0.75, 0.5, 1), "ici": Estimate(math.nan, 0, 1)})
+    one = Result(
+        "crs_1plus", "dose2+12h", "model", 9, 5, {"auroc": Estimate(0.75, 0.5, 1), "ici": Estimate(math.nan, 0, 1)}
+    )
     assert flat([one]) == {"crs_1plus.dose2-plus-12h.model.auroc": 0.75}
 
 
