@@ -80,11 +80,15 @@ def remaining(rate: Array, any_rate: Array, fraction: Array) -> Array:
     return rate * (1.0 - fraction) / (1.0 - any_rate * fraction)
 
 
-def escalation(rate: Array, reached_rate: Array, hours_since: Array, mean_wait: Array) -> Array:
-    """Probability of the worse grade once a lower one was reached `hours_since` ago, waits being exponential."""
-    conditional = np.minimum(rate / reached_rate, HIGHEST)
-    waited = -np.expm1(-np.maximum(hours_since, 0.0) / mean_wait)
-    return conditional * (1.0 - waited) / (1.0 - conditional * waited)
+def escalation(rate: Array, next_rate: Array, reached_rate: Array, hours_since: Array, mean_wait: Array) -> Array:
+    """Probability of a worse grade once a lower one was reached `hours_since` ago, waits being exponential.
+
+    rate, next_rate, reached_rate: of the worse grade, of the grade next to the one reached, and of the one reached.
+    Who goes on to any worse grade is still waiting for the next one, with probability S = exp(-hours / mean_wait).
+    """
+    waiting = np.exp(-np.maximum(hours_since, 0.0) / mean_wait)
+    still_possible = np.maximum(reached_rate - next_rate * (1.0 - waiting), rate * waiting)
+    return np.where(waiting > 0, rate * waiting / np.where(waiting > 0, still_possible, 1.0), 0.0)
 
 
 def log_odds(probability: Array) -> Array:
@@ -350,8 +354,9 @@ class Prior:
         """(n, outcomes) what remains once a lower grade was charted; meaningless where none was."""
         grade = np.minimum(np.maximum(history.worst, 1), 3).astype(np.int64)
         reached = np.take_along_axis(rates, grade - 1 + _FIRST_RATE, axis=1)[:, _FAMILY_OF]
+        after = np.take_along_axis(rates, np.minimum(grade, 2) + _FIRST_RATE, axis=1)[:, _FAMILY_OF]
         since = np.where(np.isnan(history.hours), 0.0, history.hours)[:, _FAMILY_OF]
-        return escalation(rates[:, _RATE_OF], reached, since, self._wait[rows, None])
+        return escalation(rates[:, _RATE_OF], after, reached, since, self._wait[rows, None])
 
     def margins(self, rows: NDArray[np.int64], fractions: Array, history: History) -> Array:
         """(n, outcomes) log-odds of `probabilities`."""

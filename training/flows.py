@@ -33,7 +33,7 @@ from training.train import train as train_cohort
 
 #: Characters to a line where the output is no terminal, so that no column is cut.
 WIDE = 180
-console = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else WIDE)
+console = Console(soft_wrap=True, highlight=False, markup=False, width=None if sys.stdout.isatty() else WIDE)
 #: What `crs tune` compares: from barely any trees to more than most cohorts can bear.
 CANDIDATES: tuple[dict[str, Any], ...] = (
     {},

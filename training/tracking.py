@@ -221,7 +221,8 @@ def set_champion(home: Home, number: str, uri: str | None = None) -> None:
     """Move the champion's alias to a version."""
     with store(home, uri) as client:
         client.set_registered_model_alias(MODEL_NAME, CHAMPION, number)
-        if client.get_registered_model(MODEL_NAME).aliases.get(CHALLENGER) == number:
+        # Some stores give a version as a number, some as text.
+        if str(client.get_registered_model(MODEL_NAME).aliases.get(CHALLENGER)) == number:
             client.delete_registered_model_alias(MODEL_NAME, CHALLENGER)
 
 

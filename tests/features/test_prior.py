@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from features import prior
@@ -95,8 +95,16 @@ def test_at_the_median_half_of_all_onsets_have_passed() -> None:
 # Escalation
 
 
-def worse(rate: float, reached: float, hours: float, wait: float = 24.0) -> float:
-    return float(prior.escalation(array(rate), array(reached), array(hours), array(wait))[0])
+def worse(rate: float, reached: float, hours: float, wait: float = 24.0, after: float | None = None) -> float:
+    """The worse grade is the next one unless the rate of the next one, `after`, is given."""
+    return float(prior.escalation(array(rate), array(after or rate), array(reached), array(hours), array(wait))[0])
+
+
+def test_who_is_to_reach_grade_three_is_still_waiting_for_grade_two() -> None:
+    third, second, first, waiting = 0.1, 0.4, 0.9, math.exp(-1)
+    assert worse(third, first, 24.0, after=second) == pytest.approx(
+        third * waiting / (first - second + second * waiting), rel=1e-12
+    )
 
 
 def test_right_after_a_grade_the_conditional_rate_holds() -> None:
@@ -110,6 +118,8 @@ def test_one_mean_wait_later_escalation_has_faded_by_the_exponential_law() -> No
 
 @given(rates_, rates_, st.lists(st.floats(0, 500), min_size=2, max_size=5))
 def test_escalation_fades_to_nothing(rate: float, reached: float, hours: list[float]) -> None:
+    rate, reached = sorted((rate, reached))  # a worse grade is never likelier than the one it follows
+    assume(rate < reached)
     fading = [worse(rate, reached, one) for one in sorted(hours)]
     assert all(later <= earlier + 1e-15 for earlier, later in pairwise(fading))
     assert worse(rate, reached, 24.0 * 40) < 1e-12

@@ -1,0 +1,272 @@
+"""The command as a hospital meets it: one line and an exit code for what is wrong, and nothing written half."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from features.home import Home, read_live
+from serving.store import bundle_folder
+from tests.real_data import ROOT
+
+VERBS = (
+    ("demo",),
+    ("cohort", "synth"),
+    ("cohort", "check"),
+    ("cohort", "convert"),
+    ("train",),
+    ("tune",),
+    ("evaluate",),
+    ("promote",),
+    ("rollback",),
+    ("serve",),
+)
+#: Stands for a patient's value; none of our own figures contains it.
+CANARY = "31415.92653"
+USAGE, DATA, BUNDLE, STORE = 2, 3, 4, 5
+
+Crs = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def run(home: Path, *words: str | Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """`crs` with these words, on a home of its own."""
+    held = {key: value for key, value in os.environ.items() if not key.startswith(("CRS_RISK_", "MLFLOW_TRACKING"))}
+    return subprocess.run(
+        [sys.executable, str(ROOT / "crs.py"), *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=home.parent,
+        env={**held, "CRS_RISK_HOME": str(home), "COLUMNS": "200", **environment},
+        check=False,
+    )
+
+
+@pytest.fixture
+def crs(tmp_path: Path) -> Crs:
+    return lambda *words, **environment: run(tmp_path / "home", *words, **environment)
+
+
+def refused(done: "subprocess.CompletedProcess[str]", code: int, *named: str) -> None:
+    """The command ended with this code and one line of its own, which names these; nothing of Python shows."""
+    assert done.returncode == code, done.stderr[-1500:]
+    lines = [line for line in done.stderr.splitlines() if line.startswith("crs: ")]
+    assert len(lines) == 1, done.stderr
+    assert lines[0] == done.stderr.splitlines()[-1]
+    assert [word for word in named if word not in lines[0]] == []
+    assert "Traceback" not in done.stdout + done.stderr
+    assert CANARY not in done.stdout + done.stderr
+
+
+def write(folder: Path, rows: int = 6, form: str = "csv") -> Path:
+    """A small made-up cohort."""
+    folder.mkdir(parents=True)
+    ids = [f"c{number}" for number in range(rows)]
+    course = {"patient_id": ids, "therapy": "axi-cel", "indication": "lbcl", "follow_up_hours": 900.0}
+    held = {
+        "courses": pd.DataFrame({"course_id": ids, **course}),
+        "observations": pd.DataFrame({"course_id": ids, "hours": 1.0, "code": "crp", "value": 7.5, "unit": "mg/L"}),
+        "events": pd.DataFrame({"course_id": ids[:2], "hours": 30.0, "event": "crs_grade", "value": 2}),
+    }
+    for name, frame in held.items():
+        if form == "csv":
+            frame.to_csv(folder / f"{name}.csv", index=False)
+        else:
+            frame.to_parquet(folder / f"{name}.parquet", index=False)
+    return folder
+
+
+def change(folder: Path, table: str, **columns: object) -> Path:
+    """The cohort with some columns of one table replaced."""
+    path = folder / f"{table}.csv"
+    pd.read_csv(path).assign(**columns).to_csv(path, index=False)
+    return folder
+
+
+# Help
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=" ".join)
+def test_the_help_of_every_verb_has_an_example(crs: Crs, verb: tuple[str, ...]) -> None:
+    done = crs(*verb, "--help")
+    assert done.returncode == 0
+    assert f"Example: crs {' '.join(verb)}" in " ".join(done.stdout.split())
+
+
+def test_every_verb_is_listed(crs: Crs) -> None:
+    listed = crs("--help").stdout + crs("cohort", "--help").stdout
+    commands = {line.split()[0] for line in listed.splitlines() if line.startswith("  ") and line.strip()}
+    assert {verb[-1] for verb in VERBS} <= commands
+    assert commands & {"demo", "synth", "check", "convert", "train", "tune", "evaluate", "promote", "rollback", "serve"}
+
+
+# Cohorts
+
+
+def test_a_sound_cohort_is_checked(crs: Crs, tmp_path: Path) -> None:
+    done = crs("cohort", "check", write(tmp_path / "cohort"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "6 courses; fingerprint " in done.stdout
+
+
+@pytest.mark.parametrize("verb", ["check", "train", "evaluate", "tune"])
+def test_an_unknown_cohort_folder(crs: Crs, tmp_path: Path, verb: str) -> None:
+    words = ("cohort", "check") if verb == "check" else (verb,)
+    extra = ("--cross-validate",) if verb == "evaluate" else ()
+    refused(crs(*words, tmp_path / "none", *extra), DATA, "none", "no courses.csv or courses.parquet")
+
+
+def test_a_truncated_parquet(crs: Crs, tmp_path: Path) -> None:
+    path = write(tmp_path / "cohort", form="parquet") / "observations.parquet"
+    path.write_bytes(path.read_bytes()[:-20])
+    refused(crs("cohort", "check", path.parent), DATA, "observations.parquet", "not a whole Parquet file")
+
+
+def test_an_empty_table(crs: Crs, tmp_path: Path) -> None:
+    folder = write(tmp_path / "cohort")
+    (folder / "courses.csv").write_text("")
+    refused(crs("cohort", "check", folder), DATA, "courses.csv", "the file is empty")
+
+
+def test_a_duplicate_course_id(crs: Crs, tmp_path: Path) -> None:
+    folder = change(write(tmp_path / "cohort"), "courses", course_id=["c0", "c1", "c2", "c3", "c4", "c4"])
+    refused(crs("cohort", "check", folder), DATA, "courses.course_id", "2 rows share a course_id")
+
+
+@pytest.mark.parametrize(
+    ("table", "columns", "named"),
+    [
+        ("courses", {"sied": 1}, ("courses.sied",)),
+        ("observations", {"unit": "bushel"}, ("unit-not-accepted", "observations")),
+        ("observations", {"value": CANARY}, ("value-implausible",)),
+        ("observations", {"value": f"-{CANARY}"}, ("value-negative",)),
+        ("observations", {"value": "inf"}, ("value-not-finite",)),
+        ("observations", {"value": f"{CANARY} mg"}, ("value-not-a-number",)),
+        ("events", {"hours": -5.0}, ("event-before-start",)),
+    ],
+)
+def test_a_table_that_breaks_its_contract(
+    crs: Crs, tmp_path: Path, table: str, columns: dict[str, object], named: tuple[str, ...]
+) -> None:
+    folder = change(write(tmp_path / "cohort"), table, **columns)
+    refused(crs("train", folder), DATA, *named)
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_folder_that_is_there_already_is_not_written_over(crs: Crs, tmp_path: Path) -> None:
+    folder = write(tmp_path / "cohort")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    refused(crs("cohort", "synth", folder, "--courses", "5"), USAGE, "the folder exists")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+# Mapping files
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("title = ", ("mapping.toml",)),
+        ('title = "x"\nlayuot = "wide"\n', ("mapping.toml", "layuot")),
+        ('title = "x"\nsource = "x"\nlayout = "tall"\n', ("mapping.toml",)),
+    ],
+)
+def test_a_bad_mapping(crs: Crs, tmp_path: Path, text: str, named: tuple[str, ...]) -> None:
+    (tmp_path / "mapping.toml").write_text(text)
+    (tmp_path / "extract.csv").write_text("pid,day\n1,0\n")
+    done = crs("cohort", "convert", tmp_path / "mapping.toml", tmp_path / "out", "--data", tmp_path / "extract.csv")
+    refused(done, DATA, *named)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_mapping_that_does_not_fit_its_extract(crs: Crs, tmp_path: Path) -> None:
+    (tmp_path / "extract.csv").write_text(f"pid,day\n{CANARY},0\n")
+    mapping = ROOT / "mappings" / "bwh-cart.toml"
+    refused(
+        crs("cohort", "convert", mapping, tmp_path / "out", "--data", tmp_path / "extract.csv"),
+        DATA,
+        "the mapping names a column that is not there",
+    )
+    refused(crs("cohort", "convert", mapping, tmp_path / "out"), USAGE, "--data: no extract given")
+    assert not (tmp_path / "out").exists()
+
+
+# Settings and words
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("learning_rat = 0.1\n", ("settings.toml: learning_rat: unknown setting", "learning_rate")),
+        ("rounds = 'many'\n", ("settings.toml: rounds: expected a int",)),
+        ("rounds = \n", ("settings.toml: the settings file cannot be read as TOML",)),
+    ],
+)
+def test_a_bad_setting(crs: Crs, tmp_path: Path, text: str, named: tuple[str, ...]) -> None:
+    (tmp_path / "settings.toml").write_text(text)
+    refused(crs("train", tmp_path / "none", "--settings", tmp_path / "settings.toml"), USAGE, *named)
+
+
+def test_training_without_data_must_be_asked_for(crs: Crs) -> None:
+    refused(crs("train"), USAGE, "no cohort given", "--prior-only")
+
+
+@pytest.mark.parametrize("words", [("trian",), ("train", "--settigns", "x"), ("serve", "--port", "70000"), ("promote", "2")])
+def test_a_misspelt_word_ends_with_the_usage_code(crs: Crs, words: tuple[str, ...]) -> None:
+    done = crs(*words)
+    assert done.returncode == USAGE
+    assert "Traceback" not in done.stderr
+    assert "Usage: " in done.stderr
+
+
+# Stores
+
+
+def test_before_the_first_promotion_there_is_nothing_to_serve_or_to_go_back_to(crs: Crs) -> None:
+    refused(crs("serve", "--port", "0"), STORE, "no model is promoted yet", "crs train")
+    refused(crs("rollback"), STORE, "no earlier promotion is on record")
+
+
+def test_a_damaged_live_name_is_not_served(crs: Crs, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "live.json").write_text("{")
+    refused(crs("serve", "--port", "0"), STORE, "live.json: the file is damaged")
+
+
+@pytest.mark.slow
+def test_before_the_first_training_there_is_no_champion_and_no_challenger(crs: Crs, tmp_path: Path) -> None:
+    refused(crs("evaluate", write(tmp_path / "cohort")), USAGE, "--version: there is no such version or alias")
+    refused(crs("promote"), USAGE, "--version: there is no such version or alias", "crs train")
+
+
+def test_a_tracking_store_that_cannot_be_opened_shows_no_password(crs: Crs) -> None:
+    done = crs("promote", CRS_RISK_MLFLOW_URI=f"no-such-store://user:{CANARY}@host/db")
+    refused(done, STORE, "MLflow: the store cannot be opened", "check its URL")
+
+
+@pytest.mark.slow
+def test_a_damaged_bundle_is_neither_promoted_nor_served(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    trained = run(home.folder, "train", "--prior-only")
+    assert trained.returncode == 0, trained.stderr
+    assert "next: crs promote --version 1" in trained.stdout
+    promoted = run(home.folder, "promote", "--version", "1")
+    assert promoted.returncode == 0, promoted.stderr
+    live = home.live.read_bytes()
+
+    flip(bundle_folder(home, read_live(home)) / "spec.json")
+    refused(run(home.folder, "serve", "--port", "0"), BUNDLE, "spec.json: the bytes do not match")
+    flip(next(home.artifacts.rglob("spec.json")))
+    refused(run(home.folder, "promote"), BUNDLE, "spec.json: the bytes do not match")
+    assert home.live.read_bytes() == live
+
+
+def flip(path: Path) -> None:
+    """Change one bit of one byte in the middle."""
+    body = bytearray(path.read_bytes())
+    body[len(body) // 2] ^= 1
+    path.write_bytes(bytes(body))
