@@ -76,8 +76,8 @@ class Parts:
 
 
 def elapsed(hours: Array) -> Array:
-    """(n,) the clock as calibration sees it: ln(1 + days since the infusion or the latest dose)."""
-    return np.log1p(np.maximum(hours, 0.0) / 24.0)
+    """(n,) the clock as calibration sees it: ln(1 + half days since the infusion or the latest dose)."""
+    return np.log1p(np.maximum(hours, 0.0) / 12.0)
 
 
 def freshness(hours: Array) -> Array:

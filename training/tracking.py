@@ -54,7 +54,7 @@ def store(home: Home, uri: str | None = None) -> Iterator[MlflowClient]:
     StoreError where the store cannot be used.
     """
     home.folder.mkdir(parents=True, exist_ok=True)
-    mlflow.set_tracking_uri(uri or home.mlflow_uri)
+    mlflow.set_tracking_uri(_with_driver(uri) if uri else home.mlflow_uri)
     with (home.folder / "mlflow.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         client = _opened(home)
@@ -62,6 +62,11 @@ def store(home: Home, uri: str | None = None) -> Iterator[MlflowClient]:
         yield client
     except MlflowException as error:
         raise StoreError("MLflow", _first_line(error), "check the tracking store") from error
+
+
+def _with_driver(uri: str) -> str:
+    """A plain PostgreSQL URL with the driver that is installed; SQLAlchemy would look for another one."""
+    return uri.replace("postgresql://", "postgresql+psycopg2://", 1) if uri.startswith("postgresql://") else uri
 
 
 def _opened(home: Home) -> MlflowClient:

