@@ -6,7 +6,9 @@ Its switches are environment variables that it reads when imported, so `crs` set
 """
 
 import fcntl
+import logging
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +36,8 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 BUNDLE_ARTIFACT = "bundle"
 #: A file that MLflow runs to make the registered model; nothing of it is pickled.
 MODEL_CODE = Path(__file__).with_name("mlflow_model.py")
+#: What MLflow says although the model comes with an explicit signature and takes JSON documents.
+NEEDLESS_ADVICE = (".*An input example was not provided", ".*Add type hints to the `predict` method")
 #: MLflow keeps at most this many characters of a parameter or a tag.
 LONGEST = 500
 
@@ -54,6 +58,7 @@ def store(home: Home, uri: str | None = None) -> Iterator[MlflowClient]:
     StoreError where the store cannot be used.
     """
     home.folder.mkdir(parents=True, exist_ok=True)
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
     mlflow.set_tracking_uri(_with_driver(uri) if uri else home.mlflow_uri)
     with (home.folder / "mlflow.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -103,13 +108,16 @@ def log_training(home: Home, trained: Trained, source: Path, uri: str | None = N
 
 def _log_model(folder: Path) -> str:
     """Log the bundle as a model that MLflow can load by code; returns its URI."""
-    info = mlflow.pyfunc.log_model(
-        name="model",
-        python_model=str(MODEL_CODE),
-        artifacts={BUNDLE_ARTIFACT: str(folder)},
-        signature=_signature(),
-        pip_requirements=[f"{name}=={version(name)}" for name in ("crs-risk", "numpy", "xgboost-cpu")],
-    )
+    with warnings.catch_warnings():
+        for advice in NEEDLESS_ADVICE:
+            warnings.filterwarnings("ignore", advice, UserWarning)
+        info = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(MODEL_CODE),
+            artifacts={BUNDLE_ARTIFACT: str(folder)},
+            signature=_signature(),
+            pip_requirements=[f"{name}=={version(name)}" for name in ("crs-risk", "numpy", "xgboost-cpu")],
+        )
     return str(info.model_uri)
 
 

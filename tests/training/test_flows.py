@@ -18,7 +18,7 @@ from features.home import Home
 from features.outcomes import OUTCOME_KEYS
 from features.prior import Prior, pool
 from tests.real_data import BWH, ROOT, real_file
-from tests.training.conftest import TINY, Registry
+from tests.training.conftest import TINY
 from training import config, flows, tracking
 from training.assemble import assemble
 from training.evaluate import Recipe, Result, cross_validate_outcome
@@ -168,7 +168,7 @@ def test_tuning_without_a_single_outcome_to_judge_is_an_error(
 
 @pytest.mark.slow
 def test_a_version_is_judged_and_the_results_are_kept(
-    registry: Registry, own_home: Callable[[], Home], cohort_folder: Path, tmp_path: Path, cohort: Cohort
+    own_home: Callable[[], Home], cohort_folder: Path, tmp_path: Path, cohort: Cohort
 ) -> None:
     home, out = own_home(), tmp_path / "results.json"
     found = flows.evaluate(home, cohort_folder, "1", replace(TINY, bootstrap=0), out, None)

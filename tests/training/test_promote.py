@@ -186,7 +186,7 @@ def test_a_stop_before_the_champions_alias_moves_is_mended_by_promoting_again(
     assert aliases(home)["champion"] == "1"
 
 
-def test_the_live_name_is_replaced_never_rewritten(own_home: OwnHome, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_live_name_is_replaced_never_rewritten(own_home: OwnHome) -> None:
     """A reader holds either the former file or the new one: the file itself is never opened for writing."""
     home = own_home()
     promote(home, "2")

@@ -120,7 +120,7 @@ def test_a_bundle_is_fetched_by_number_and_by_alias(registry: Registry, tmp_path
 
 @pytest.mark.parametrize("which", ["9", "champion", "", "no such alias", "0"])
 def test_a_version_that_is_not_there_is_one_clear_line(registry: Registry, tmp_path: Path, which: str) -> None:
-    with pytest.raises(UsageError, match="^--version: there is no such version or alias; run `crs train` first$"):
+    with pytest.raises(UsageError, match=r"^--version: there is no such version or alias; run `crs train` first$"):
         tracking.fetch(registry.home, which, tmp_path / "bundle")
     assert not (tmp_path / "bundle").exists()
 
