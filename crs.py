@@ -43,8 +43,10 @@ def demo(
     ] = False,
 ) -> None:
     """Synthetic cohort, training, MLflow, promotion, service: the whole of it. Example: crs demo --port 3000"""
+    from serving import run
     from training import flows
 
+    run.check_address(host, port)
     home = _home()
     cohort = home.folder / f"synthetic-{courses}-{seed}"
     if not cohort.exists():

@@ -59,6 +59,11 @@ def _check(home: Home) -> None:
     open_live(home)
 
 
+def check_address(host: str, port: int) -> None:
+    """UsageError where the address cannot be opened now; asked before long work that ends in serving."""
+    _listen(host, port).close()
+
+
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from features.errors import BundleError, StoreError
+from features.errors import BundleError, StoreError, UsageError
 from features.home import Home, Live, read_live, write_live
+from serving import run
 from serving.store import open_live
 from tests.serving.builders import EXAMPLE, Server, prior_bundle, promote
 
@@ -192,3 +193,11 @@ def test_a_port_that_is_taken_is_said_in_one_line(
         assert server.process.wait(60) == 2
     assert server.printed.strip().endswith("choose another port")
     assert len(server.printed.splitlines()) == 1
+
+
+def test_an_address_in_use_is_said_before_any_long_work() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UsageError, match="--host, --port"):
+            run.check_address("127.0.0.1", port)
+    run.check_address("127.0.0.1", port)
