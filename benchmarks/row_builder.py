@@ -57,7 +57,7 @@ def builder() -> RowBuilder:
 
 
 def polars_statistics(snapshots: Snapshots) -> object:
-    """Last, first, baseline, worst, change, and hours since last and first, per course and analyte, by Polars on all cores."""
+    """Last, first, baseline, worst, change, hours since last and first, per course and analyte, on all cores."""
     import polars as pl
 
     seen = snapshots.observations

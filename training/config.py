@@ -43,6 +43,10 @@ class Settings:
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
+    def recipe(self) -> dict[str, Any]:
+        """What the model depends on: all but how many fits run side by side."""
+        return {key: value for key, value in self.to_json().items() if key != "workers"}
+
 
 def read(path: Path | None) -> Settings:
     """Settings of a TOML file; UsageError for an unknown or mistyped key. None gives the defaults."""
@@ -56,11 +60,42 @@ def read(path: Path | None) -> Settings:
 
 
 def from_mapping(body: dict[str, Any], place: str) -> Settings:
-    """Settings of a mapping; every key must be one of Settings and of its type."""
+    """Settings of a mapping; UsageError for a key that is not one of Settings, of another type or out of its range."""
     types = {field.name: type(getattr(Settings(), field.name)) for field in fields(Settings)}
     for key, value in body.items():
         if key not in types:
             raise UsageError(f"{place}: {key}", "unknown setting", f"use one of {', '.join(sorted(types))}")
-        if not isinstance(value, types[key]) and not (types[key] is float and isinstance(value, int)):
+        whole_for_float = types[key] is float and type(value) is int
+        if type(value) is not types[key] and not whole_for_float:
             raise UsageError(f"{place}: {key}", f"expected a {types[key].__name__}")
+        low, high = RANGES[key]
+        if not low <= value <= high:
+            raise UsageError(f"{place}: {key}", f"expected {low:g} to {high:g}")
     return Settings(**{key: types[key](value) for key, value in body.items()})
+
+
+#: What each setting may be, both ends inclusive.
+RANGES: dict[str, tuple[float, float]] = {
+    "seed": (0, 2**31 - 1),
+    "folds": (2, 50),
+    "repeats": (1, 100),
+    "fewest_events": (2, 100_000),
+    "rounds": (1, 10_000),
+    "learning_rate": (0.001, 1),
+    "max_depth": (1, 8),
+    "min_child_weight": (0, 10_000),
+    "l2_penalty": (0, 10_000),
+    "columns_per_tree": (0.01, 1),
+    "prior_slope_sd": (0.001, 100),
+    "time_slope_sd": (0.001, 100),
+    "begun_shift_sd": (0.001, 100),
+    "early_slope_sd": (0.001, 100),
+    "late_slope_sd": (0.001, 100),
+    "evidence_needed": (0, 1000),
+    "centre_sd": (0.001, 100),
+    "intercept_sd": (0.001, 100),
+    "bootstrap": (0, 10_000),
+    "alert_sensitivity": (0.01, 1),
+    "alert_rate": (0.001, 0.999),
+    "workers": (1, 256),
+}

@@ -146,7 +146,7 @@ def _about(name: str, settings: Settings, data: Mapping[str, Any], results: list
     return {
         "name": name,
         "trained_on": dict(data),
-        "settings": settings.to_json(),
+        "settings": settings.recipe(),
         "metrics": to_json(results),
         "code_commit": _commit(),
         "lock_digest": _digest(ROOT / "requirements.lock"),

@@ -7,7 +7,6 @@ import pytest
 from data.rates import observed_rates
 from data.request import request_body
 from data.tables import Cohort, cohort_from_frames
-from features.catalogue import load
 from features.errors import UsageError
 
 

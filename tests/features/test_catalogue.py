@@ -14,15 +14,58 @@ from features.course import COURSE_NUMBERS, Event
 from features.errors import CatalogueError
 
 CATALOGUE = load()
-ANALYTE_KEYS = (
-    "crp ferritin ldh platelets creatinine ast alt bilirubin fibrinogen d_dimer il6 ifn_gamma il10 il8 procalcitonin "
-    "inr aptt hemoglobin wbc anc alc albumin triglycerides lactate mcp1 il1ra sgp130 sil2r temperature heart_rate "
-    "respiratory_rate spo2 systolic_bp diastolic_bp fio2 oxygen_flow"
-).split()
-COMORBIDITY_KEYS = (
-    "autoimmune_disease neurological_disorder genetic_immune_condition cardiac_disease pulmonary_disease renal_disease "
-    "hepatic_disease active_infection prior_hct prior_car_t hiv diabetes"
-).split()
+ANALYTE_KEYS = [
+    "crp",
+    "ferritin",
+    "ldh",
+    "platelets",
+    "creatinine",
+    "ast",
+    "alt",
+    "bilirubin",
+    "fibrinogen",
+    "d_dimer",
+    "il6",
+    "ifn_gamma",
+    "il10",
+    "il8",
+    "procalcitonin",
+    "inr",
+    "aptt",
+    "hemoglobin",
+    "wbc",
+    "anc",
+    "alc",
+    "albumin",
+    "triglycerides",
+    "lactate",
+    "mcp1",
+    "il1ra",
+    "sgp130",
+    "sil2r",
+    "temperature",
+    "heart_rate",
+    "respiratory_rate",
+    "spo2",
+    "systolic_bp",
+    "diastolic_bp",
+    "fio2",
+    "oxygen_flow",
+]
+COMORBIDITY_KEYS = [
+    "autoimmune_disease",
+    "neurological_disorder",
+    "genetic_immune_condition",
+    "cardiac_disease",
+    "pulmonary_disease",
+    "renal_disease",
+    "hepatic_disease",
+    "active_infection",
+    "prior_hct",
+    "prior_car_t",
+    "hiv",
+    "diabetes",
+]
 
 
 def rate(therapy: str, trial: str) -> Rate:
@@ -73,7 +116,8 @@ def test_the_invalid_fio2_code_is_absent_and_the_valid_one_present() -> None:
 )
 def test_a_therapy_is_found_by_key_name_brand_or_alias(text: str, key: str) -> None:
     found = CATALOGUE.find_therapy(text)
-    assert found is not None and found.key == key
+    assert found is not None
+    assert found.key == key
 
 
 def test_an_unknown_therapy_or_indication_is_not_guessed() -> None:
@@ -98,7 +142,8 @@ def test_only_car_t_tcr_t_and_engagers_are_inside_the_intended_use() -> None:
 
 def test_an_indication_leads_to_the_wider_one() -> None:
     found = CATALOGUE.find_indication("DLBCL")
-    assert found is not None and CATALOGUE.indication_lineage(found.key) == ("dlbcl", "lbcl", "b-nhl")
+    assert found is not None
+    assert CATALOGUE.indication_lineage(found.key) == ("dlbcl", "lbcl", "b-nhl")
 
 
 @pytest.mark.parametrize(
@@ -107,7 +152,8 @@ def test_an_indication_leads_to_the_wider_one() -> None:
 )
 def test_a_diagnosis_below_a_listed_category_is_that_comorbidity(code: str, key: str) -> None:
     found = CATALOGUE.comorbidity_by_code("ICD-10-CM", code)
-    assert found is not None and found.key == key
+    assert found is not None
+    assert found.key == key
 
 
 def test_a_category_never_matches_a_shorter_or_a_neighbouring_code() -> None:
@@ -126,7 +172,8 @@ def test_diagnosis_codes_carry_their_grade() -> None:
     grades = {row.code: (row.event, row.value) for row in CATALOGUE.event_codes if row.system == "ICD-10-CM"}
     assert [grades[f"D89.83{grade}"] for grade in range(1, 6)] == [(Event.CRS_GRADE, g) for g in range(1, 6)]
     assert [grades[f"G92.0{grade}"] for grade in range(1, 6)] == [(Event.ICANS_GRADE, g) for g in range(1, 6)]
-    assert isnan(grades["D89.839"][1]) and isnan(grades["G92.00"][1])
+    assert isnan(grades["D89.839"][1])
+    assert isnan(grades["G92.00"][1])
 
 
 def test_tocilizumab_for_covid_is_not_a_crs_treatment() -> None:
@@ -171,7 +218,8 @@ def test_days_became_hours_and_hours_stayed_hours() -> None:
 
 def test_superseded_rows_say_why_and_leave_one_row_per_trial() -> None:
     superseded = [row for row in CATALOGUE.rates if row.superseded]
-    assert superseded and all("Superseded: " in row.note for row in superseded)
+    assert superseded
+    assert all("Superseded: " in row.note for row in superseded)
     live = Counter(row.trial.split()[0] for row in CATALOGUE.rates if not row.superseded)
     for trial in (
         "ZUMA-1",
@@ -203,7 +251,8 @@ def test_tarlatamab_steps_are_of_all_treated() -> None:
 
 def test_rates_from_memory_are_never_called_checked() -> None:
     from_memory = [row for row in CATALOGUE.rates if "from memory, not checked" in row.source]
-    assert from_memory and {row.verified for row in from_memory} == {"no"}
+    assert from_memory
+    assert {row.verified for row in from_memory} == {"no"}
 
 
 # What a broken table does
@@ -247,7 +296,8 @@ def test_a_broken_table_is_refused_with_its_place(folder: Path, table: str, old:
     edit(folder, table, old, new)
     with pytest.raises(CatalogueError) as caught:
         read_folder(folder)
-    assert table in str(caught.value) and message in str(caught.value)
+    assert table in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_a_missing_table_is_named(folder: Path) -> None:

@@ -111,7 +111,9 @@ def test_the_message_names_analyte_and_range_and_count_but_no_value() -> None:
         convert_array(analyte("crp"), [5.0, 98765.5, -4321.5], "mg/L")
     message = str(caught.value)
     assert message.startswith("crp: 2 of 3 values not in the plausible range 0 to 700 mg/L")
-    assert "98765" not in message and "4321" not in message and "\n" not in message
+    assert "98765" not in message
+    assert "4321" not in message
+    assert "\n" not in message
 
 
 def test_an_array_converts_as_its_values_do_one_by_one() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from features.errors import UsageError
-from training.config import Settings, from_mapping, read
+from training.config import RANGES, Settings, from_mapping, read
 
 
 def written(folder: Path, text: str | bytes) -> Path:
@@ -59,3 +59,22 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 def test_settings_survive_their_json() -> None:
     changed = replace(Settings(), seed=5, rounds=9, centre_sd=0.125)
     assert from_mapping(changed.to_json(), "json") == changed
+
+
+def test_every_setting_has_a_range_that_holds_its_default() -> None:
+    defaults = Settings().to_json()
+    assert set(RANGES) == set(defaults)
+    assert all(low <= defaults[key] <= high for key, (low, high) in RANGES.items())
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("folds", 1), ("workers", 0), ("rounds", 0), ("alert_sensitivity", 0.0), ("learning_rate", -1.0)]
+)
+def test_a_setting_out_of_its_range_is_refused(key: str, value: float) -> None:
+    with pytest.raises(UsageError, match=f"settings: {key}"):
+        from_mapping({key: value}, "settings")
+
+
+def test_true_is_not_a_whole_number() -> None:
+    with pytest.raises(UsageError, match="expected a int"):
+        from_mapping({"rounds": True}, "settings")

@@ -88,6 +88,7 @@ def test_two_workers_make_the_same_model_as_one(retrain: Retrain, first: Trained
     assert other.boosters == first.bundle.boosters
     assert other.calibration == first.bundle.calibration
     assert other.golden == first.bundle.golden
+    assert other.digest == first.bundle.digest
 
 
 # What comes out
