@@ -16,7 +16,7 @@ Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)]
 Settings = Annotated[Path | None, typer.Option(help="TOML file with training settings, see docs/training.md.")]
 Format = Annotated[str, typer.Option(help="parquet or csv.")]
-Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same result.", min=0)]
 
 
 def main() -> None:
@@ -30,6 +30,15 @@ def main() -> None:
     except CrsRiskError as error:
         print(f"crs: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except OSError as error:
+        print(f"crs: {_named(error)}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _named(error: OSError) -> str:
+    """The kind of a system's error and the name of its file, if it has one; never the message, which may hold more."""
+    name = error.filename if isinstance(error.filename, str) else ""
+    return f"{Path(name).name}: {type(error).__name__}" if name else type(error).__name__
 
 
 @app.command()
@@ -43,12 +52,15 @@ def demo(
     ] = False,
 ) -> None:
     """Synthetic cohort, training, MLflow, promotion, service: the whole of it. Example: crs demo --port 3000"""
+    from data import synthetic
+    from features.home import make_folder
     from serving import run
     from training import flows
 
     run.check_address(host, port)
     home = _home()
-    cohort = home.folder / f"synthetic-{courses}-{seed}"
+    # The name tells the tables apart, so that a later release does not train on an earlier one's cohort.
+    cohort = make_folder(home.folder) / f"synthetic-{courses}-{seed}-{synthetic.version()}"
     if not cohort.exists():
         flows.synthesise(cohort, courses, seed, "parquet")
     version = flows.train(home, cohort, "synthetic-demo", flows.demo_settings(), _tracking_uri())
@@ -64,8 +76,10 @@ def cohort_synth(
     format: Format = "parquet",
 ) -> None:
     """Write a synthetic cohort with its true risks beside it. Example: crs cohort synth cohorts/synth --courses 2000"""
+    from data.tables import check_new
     from training import flows
 
+    check_new(out)
     flows.synthesise(out, courses, seed, format)
 
 
@@ -85,8 +99,10 @@ def cohort_convert(
     format: Format = "parquet",
 ) -> None:
     """Turn a site's own extract into a cohort. Example: crs cohort convert my.toml cohorts/mine --data DIR"""
+    from data.tables import check_new
     from training import flows
 
+    check_new(out)
     flows.convert(mapping, out, data, format)
 
 
@@ -132,6 +148,7 @@ def tune(
     """Compare a few settings by patient-grouped cross-validation. Example: crs tune cohorts/mine --out settings.toml"""
     from training import config, flows
 
+    _check_out(out)
     flows.tune(_home(), cohort, config.read(settings), out, _tracking_uri())
 
 
@@ -149,6 +166,7 @@ def evaluate(
     """Judge a model, or the recipe, on a cohort. Example: crs evaluate cohorts/mine --cross-validate"""
     from training import config, flows
 
+    _check_out(out)
     chosen = config.read(settings)
     if cross_validate:
         flows.cross_validate(_home(), cohort, chosen, repeats, out, _tracking_uri())
@@ -177,7 +195,7 @@ def serve(
     host: Host = "127.0.0.1", port: Port = 3000, workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1
 ) -> None:
     """Serve the promoted bundle until stopped. Example: crs serve --port 3000 --workers 2"""
-    _serve(_home(), host, port, workers)
+    _serve(_home(writes=False), host, port, workers)
 
 
 def _serve(home: Any, host: str, port: int, workers: int, once: bool = False) -> None:
@@ -186,10 +204,26 @@ def _serve(home: Any, host: str, port: int, workers: int, once: bool = False) ->
     run.serve(home, host, port, workers, on_ready=announce.once if once else announce.address)
 
 
-def _home() -> Any:
-    from features.home import Home
+def _home(writes: bool = True) -> Any:
+    """The deployment's state; StoreError before any work where a verb that writes to it could not."""
+    from features.home import Home, check_writable
 
-    return Home.from_environment(os.environ)
+    home = Home.from_environment(os.environ)
+    if writes:
+        check_writable(home)
+    return home
+
+
+def _check_out(out: Path | None) -> None:
+    """UsageError before any work where the results could not be written in the end."""
+    from features.errors import UsageError
+
+    if out is None:
+        return
+    if not out.parent.is_dir() or not os.access(out.parent, os.W_OK | os.X_OK):
+        raise UsageError("--out", "its folder does not exist or cannot be written", "make the folder first")
+    if out.is_dir():
+        raise UsageError("--out", "it is a folder", "name a file")
 
 
 def _tracking_uri() -> str | None:

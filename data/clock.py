@@ -5,7 +5,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from data.sieve import Mask, Sieve, numbers, words
-from features.course import HOUR
+from features.course import whole_seconds
 
 OFFSET = r"(?:[Zz]|[+-]\d\d:?\d\d)$"
 MICROSECONDS = 1_000_000
@@ -13,7 +13,7 @@ MICROSECONDS = 1_000_000
 
 def seconds_from_hours(hours: NDArray[np.float64]) -> NDArray[np.float64]:
     """Whole seconds, NaN where not known. Rounded up: nothing is ever seen earlier than it was stamped."""
-    return np.ceil(np.round(hours * HOUR, 3)) + 0.0
+    return whole_seconds(hours) + 0.0  # no negative zero, which would change the fingerprint
 
 
 def instants(column: pd.Series) -> tuple[NDArray[np.int64], Mask, Mask, Mask]:

@@ -138,8 +138,13 @@ def step_up(courses: Courses, dosed_in_steps: NDArray[np.bool_], catalogue: Cata
 
 
 def _schedule(text: str, catalogue: Catalogue) -> str:
+    """The schedule of the therapy's root class, "" where the therapy is unknown.
+
+    The root's, not the nearest class's, because features.prior reads the root's: labels and published rates must count
+    the horizon from the same dose.
+    """
     found = catalogue.find_therapy(text)
-    return catalogue.classes[catalogue.lineage(found.key)[0]].schedule if found else ""
+    return catalogue.classes[catalogue.lineage(found.key)[-1]].schedule if found else ""
 
 
 def rows_position(names: pd.Series, position: dict[str, int], sieve: Sieve) -> NDArray[np.int64]:

@@ -42,6 +42,11 @@ def event_rows(raw: pd.DataFrame, courses: CourseRows, catalogue: Catalogue) -> 
     return EventRows(events[sieve.kept].reset_index(drop=True), sieve.report())
 
 
+def took_place(events: pd.DataFrame) -> pd.Series:
+    """(rows,) whether each event happened: a grade of any value; anything else unless its value is 0 (not given)."""
+    return events["event"].isin(GRADES) | events["value"].gt(0)
+
+
 def _grading(raw: pd.DataFrame) -> pd.Series:
     return words(raw["grading"]) if "grading" in raw.columns else pd.Series([""] * len(raw), dtype="str")
 

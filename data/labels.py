@@ -9,7 +9,8 @@ what the outcome would have been is not known. An outcome charted after the end 
 A peak grade without a time, where no timed grade is as high: at the course's start the label is the peak itself (it is
 taken to lie within the horizon). Later the course is still labelled by its peak before the first timed grade of 1 or
 worse (the onset); from the onset on, or without one, its label is unknown for every outcome of that event, positive and
-negative alike, so that leaving out does not follow the label.
+negative alike, so that leaving out does not follow the label. An onset after the horizon's end, or after the end of
+follow-up, puts the peak there too: it is then not reached within the horizon.
 
 A course whose follow-up ends before the horizon's end has a label only if it is positive. Where many are so (a horizon
 longer than the source's follow-up), the labelled courses are not a fair sample: the attrition table shows it, and
@@ -150,7 +151,9 @@ def _outcome(
     reached, onset, peak = grades.first[course, outcome.grade], grades.first[course, 1], grades.untimed[course]
     died, last = death[course], np.minimum(cohort.follow_up_seconds[course], death[course])
     by_peak = (peak > 0) & np.isinf(reached)
-    positive = np.where(by_peak, peak >= outcome.grade, (reached <= end) & (reached <= last))
+    # A peak is not before its onset, so an onset that comes too late to count rules the peak out as well.
+    in_time = np.isinf(onset) | (onset <= np.minimum(end, last))
+    positive = np.where(by_peak, (peak >= outcome.grade) & in_time, (reached <= end) & (reached <= last))
     reason = np.select(
         [
             reached <= now,

@@ -4,9 +4,11 @@ from typing import Any
 
 import numpy as np
 
+from data.event_rows import took_place
 from data.tables import Cohort
 from features.catalogue import Catalogue, load
-from features.course import COURSE_NUMBERS, HOUR, LOOKBACK_SECONDS
+from features.catalogue_types import Analyte
+from features.course import COURSE_NUMBERS, HOUR, LATEST_SECONDS, LOOKBACK_SECONDS, Observations, whole_seconds
 from features.errors import UsageError
 
 #: The range of a course column that is a flag.
@@ -18,16 +20,22 @@ SEX = {0.0: "F", 1.0: "M"}
 def request_body(cohort: Cohort, course_id: str, hours: float, catalogue: Catalogue | None = None) -> dict[str, Any]:
     """The body of POST /predict for one course, asked `hours` after its start; later observations are left out.
 
-    UsageError where the cohort has no such course.
+    So is what was charted as not given. UsageError where the cohort has no such course, or where no course is looked
+    at that many hours after its start.
     """
     facts = catalogue or load()
     if course_id not in cohort.course_ids:
         raise UsageError("COURSE_ID", "the cohort has no course of that name", "see courses.course_id")
+    if not -LOOKBACK_SECONDS <= hours * HOUR <= LATEST_SECONDS:  # NaN is in no range
+        remedy = f"give hours from {-LOOKBACK_SECONDS // HOUR} to {LATEST_SECONDS // HOUR}"
+        raise UsageError("--hours", "no course is looked at then", remedy)
     place = list(cohort.course_ids).index(course_id)
+    last = float(whole_seconds(hours))
     return {
         "course": _course(cohort, place, facts),
         "hours_since_start": hours,
-        **_observed(cohort, place, hours, facts),
+        "observations": _observations(cohort, place, last, facts),
+        "events": _events(cohort, place, last),
     }
 
 
@@ -42,17 +50,36 @@ def _course(cohort: Cohort, place: int, catalogue: Catalogue) -> dict[str, Any]:
     return {**{key: text for key, text in named.items() if text}, **sex, **plain, "comorbidities": illnesses}
 
 
-def _observed(cohort: Cohort, place: int, hours: float, catalogue: Catalogue) -> dict[str, list[dict[str, Any]]]:
+def _observations(cohort: Cohort, place: int, last: float, catalogue: Catalogue) -> list[dict[str, Any]]:
+    """The results of one course from the look-back to the second `last`, both inclusive."""
     seen = cohort.observations
-    mine = (seen.course == place) & (seen.seconds <= hours * HOUR) & (seen.seconds >= -LOOKBACK_SECONDS)
-    observations, events = [], []
-    for position in np.flatnonzero(mine):
-        code, value = catalogue.codes[seen.code[position]], float(seen.value[position])
-        when = float(seen.seconds[position]) / HOUR
-        if code in catalogue.analytes:
-            limit = {} if np.isnan(seen.limit[position]) else {"upper_limit": float(seen.limit[position])}
-            unit = catalogue.analytes[code].unit
-            observations.append({"code": code, "value": value, "unit": unit, "hours": when, **limit})
-        else:
-            events.append({"event": code, "value": value, "hours": when})
-    return {"observations": observations, "events": events}
+    mine = (seen.course == place) & (seen.seconds <= last) & (seen.seconds >= -LOOKBACK_SECONDS)
+    return [
+        _observation(catalogue.analytes[catalogue.codes[seen.code[position]]], *_figures(seen, position))
+        for position in np.flatnonzero(mine).tolist()
+        if catalogue.codes[seen.code[position]] in catalogue.analytes
+    ]
+
+
+def _figures(seen: Observations, position: int) -> tuple[float, float, float]:
+    return float(seen.value[position]), float(seen.seconds[position]) / HOUR, float(seen.limit[position])
+
+
+def _observation(analyte: Analyte, value: float, hours: float, limit: float) -> dict[str, Any]:
+    stated = {} if np.isnan(limit) else {"upper_limit": limit}
+    return {"code": analyte.key, "value": value, "unit": analyte.unit, "hours": hours, **stated}
+
+
+def _events(cohort: Cohort, place: int, last: float) -> list[dict[str, Any]]:
+    """The timed events of one course in the same period, each grade with the system it was graded by."""
+    charted = cohort.events
+    mine = charted["course"].eq(place) & charted["seconds"].between(-LOOKBACK_SECONDS, last) & took_place(charted)
+    columns = ("event", "value", "seconds", "grading")
+    return [
+        {"event": event, "value": float(value), "hours": float(seconds) / HOUR, **_graded_by(grading)}
+        for event, value, seconds, grading in zip(*(charted.loc[mine, name] for name in columns), strict=True)
+    ]
+
+
+def _graded_by(grading: str) -> dict[str, str]:
+    return {"grading": grading} if grading else {}

@@ -6,6 +6,7 @@ that any model can reach is known too. The side table `truth` is for evaluation;
 """
 
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from data.synthetic_draw import Hidden, Samples, draw_drugs, draw_hidden, draw_s
 from data.synthetic_frames import courses_frame, draw_static, events_frame, observations_frame
 from data.synthetic_laws import solve
 from data.synthetic_likelihood import Charted
-from data.synthetic_model import Array, Model, read_model
+from data.synthetic_model import TABLES, Array, Model, read_model
 from data.synthetic_truth import exact_risk, index_times
 from data.tables import write_cohort
 from features.catalogue import Catalogue, load
@@ -24,6 +25,8 @@ from features.course import HOUR
 from features.outcomes import OUTCOMES
 
 TRUTH = "truth"
+#: Hex digits that tell one state of the reviewed tables from another in a folder's name.
+VERSION_DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,6 +72,14 @@ def generate(n_courses: int, seed: int, with_truth: bool = True, catalogue: Cata
         events=events_frame(drawn.model, drawn.hidden, drawn.charted.drugs, drawn.static, drawn.follow_up),
         truth=_truth(drawn) if with_truth else _no_truth(),
     )
+
+
+def version(catalogue: Catalogue | None = None) -> str:
+    """Hex digits that change with the tables a synthetic cohort is made from: data/tables and the catalogue."""
+    total = sha256((catalogue or load()).digest.encode())
+    for path in sorted(TABLES.glob("*.csv")):
+        total.update(path.name.encode() + b"\0" + sha256(path.read_bytes()).digest())
+    return total.hexdigest()[:VERSION_DIGITS]
 
 
 def write(folder: Path, cohort: SyntheticCohort, format: Format = "parquet", overwrite: bool = False) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from data.clock import MICROSECONDS, UNKNOWN_START
 from data.course_rows import CourseRows, Words, course_rows, step_up
-from data.event_rows import event_rows
+from data.event_rows import event_rows, took_place
 from data.files import FORMATS, Format, find_table, read_table, write_table
 from data.observation_rows import observation_rows
 from data.report import RejectionReport, check_share
@@ -30,7 +30,8 @@ ALLOWED_REJECTED = 0.2
 class Cohort:
     """n validated courses in the order of course_id; the order of rows in the files changes nothing.
 
-    observations: analytes and the timed events (by Event code), sorted by course, code name, time, value, limit.
+    observations: analytes and the timed events (by Event code) that took place, sorted by course, code name, time,
+    value, limit.
     events: course (position), seconds (NaN = a peak grade whose time is unknown), event, grading, value.
     start_time: (n,) datetime64[us] UTC, NaT where not stated. follow_up_seconds: (n,) int64 from the start.
     step_up: (n,) whether the schedule is step-up. fingerprint: sha256 hex over all of this but the report.
@@ -87,7 +88,8 @@ def _cohort(
     events = charted.sort_values(["course", "seconds", "event", "value", "grading"]).reset_index(drop=True)
     observations = _in_order(_with_events(seen, events, catalogue), catalogue)
     dosed = np.zeros(len(rows.courses), dtype=bool)
-    dosed[events.loc[events["event"].eq(Event.STEP_DOSE.value), "course"].to_numpy()] = True
+    doses = events["event"].eq(Event.STEP_DOSE.value) & took_place(events)
+    dosed[events.loc[doses, "course"].to_numpy()] = True
     in_steps = step_up(rows.courses, dosed, catalogue)
     return Cohort(
         courses=rows.courses,
@@ -105,7 +107,8 @@ def _cohort(
 
 
 def _with_events(seen: Observations, events: pd.DataFrame, catalogue: Catalogue) -> Observations:
-    timed = events[events["seconds"].notna()]
+    """The results and the timed events; what was charted as not given is no event to a row, as to a label."""
+    timed = events[events["seconds"].notna() & took_place(events)]
     codes = timed["event"].map({event.value: catalogue.code_position(event.value) for event in Event})
     return Observations(
         course=np.concatenate([seen.course, timed["course"].to_numpy(dtype=np.int32)]),
@@ -158,20 +161,35 @@ def write_cohort(
 ) -> None:
     """Write the three tables, and side tables of any name, into a new folder: all of it or nothing.
 
-    UsageError if the folder exists, is not empty and `overwrite` is not set, or the format is unknown.
+    UsageError if the folder cannot be made, exists, is not empty and `overwrite` is not set, or the format is unknown.
     """
     if format not in FORMATS:
         raise UsageError("format", "not a format of cohort tables", f"use {' or '.join(FORMATS)}")
-    if folder.exists() and not overwrite and any(folder.iterdir()):
-        raise UsageError(f"{folder}", "the folder exists", "choose a new one, or ask for it to be overwritten")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    check_new(folder, overwrite)
+    temporary = _beside(folder)
     try:
         for name, frame in {**dict(zip(TABLES, (courses, observations, events), strict=True)), **(extra or {})}.items():
             write_table(frame, temporary / f"{name}.{format}")
         _put_in_place(temporary, folder)
     finally:
         rmtree(temporary, ignore_errors=True)
+
+
+def check_new(folder: Path, overwrite: bool = False) -> None:
+    """UsageError if a cohort cannot be written there: a file, or, without `overwrite`, a folder that is not empty."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder}", "a file of that name exists", "choose a new folder")
+    if folder.exists() and not overwrite and any(folder.iterdir()):
+        raise UsageError(f"{folder}", "the folder exists", "choose a new one, or ask for it to be overwritten")
+
+
+def _beside(folder: Path) -> Path:
+    """A new hidden folder on the same disk, so that the cohort is put in place by one renaming."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        return Path(mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise UsageError(f"{folder}", "the folder cannot be made", "choose a place that can be written") from error
 
 
 def _put_in_place(temporary: Path, folder: Path) -> None:

@@ -6,7 +6,6 @@ of manifest.json, which holds the SHA-256 of every other file.
 
 import hashlib
 import json
-import math
 import os
 import shutil
 import tempfile
@@ -104,6 +103,10 @@ class Bundle:
     golden: Mapping[str, Any]
     card: Mapping[str, Any]
     about: Mapping[str, Any]
+
+    def fitted(self, outcome: str) -> bool:
+        """Whether local data moved the outcome's answer, with trees or without; else its published rate stands."""
+        return outcome in self.boosters or self.calibration.get(outcome, PRIOR_ALONE) != PRIOR_ALONE
 
     @property
     def digest(self) -> str:
@@ -227,8 +230,3 @@ def _write_synced(path: Path, body: bytes) -> None:
 
 def _sha256(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
-
-
-def json_number(value: float) -> float | None:
-    """A number for JSON: NaN and the infinities, which JSON lacks, become null."""
-    return value if math.isfinite(value) else None

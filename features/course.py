@@ -19,6 +19,15 @@ LOOKBACK_SECONDS = 30 * DAY
 LATEST_SECONDS = 60 * DAY
 
 
+def whole_seconds(hours: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    """Hours as whole seconds, rounded up: what is stamped within a second is known at its end, never before.
+
+    A fraction below a millisecond is the floating point of the hours, not a time. NaN stays NaN.
+    """
+    seconds: NDArray[np.float64] = np.ceil(np.round(np.asarray(hours) * HOUR, 3)) + 0.0
+    return seconds
+
+
 class Event(StrEnum):
     """Charted events; they enter a row by the same time rule as an observation."""
 

@@ -48,6 +48,32 @@ class Home:
         return self.folder / "live.json"
 
 
+def make_folder(folder: Path) -> Path:
+    """Make a folder of a deployment's state if it is not there; StoreError where it cannot be made or written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable() from error
+    if not _writable(folder):
+        raise _unusable()
+    return folder
+
+
+def check_writable(home: Home) -> None:
+    """StoreError where the state folder cannot be written, or not be made; nothing is made."""
+    nearest = next(path for path in (home.folder, *home.folder.parents) if os.path.exists(path))
+    if not _writable(nearest):
+        raise _unusable()
+
+
+def _writable(folder: Path) -> bool:
+    return os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)
+
+
+def _unusable() -> StoreError:
+    return StoreError(VARIABLE, "the state folder cannot be made or written", "name a folder that can be written")
+
+
 @dataclass(frozen=True, slots=True)
 class Live:
     """The promoted bundle: its tag in the BentoML model store, its digest, and its version in MLflow's registry."""
@@ -58,7 +84,7 @@ class Live:
 
 
 def read_live(home: Home) -> Live:
-    """Which bundle is promoted; StoreError where none is, or the file is damaged."""
+    """Which bundle is promoted; StoreError where none is, or the file is damaged or cannot be read."""
     live = _read(home)["live"]
     if live is None:
         raise StoreError("live.json", "no model is promoted yet", "run `crs train`, then `crs promote`")
@@ -74,10 +100,13 @@ def read_previous(home: Home) -> Live:
 
 
 def write_live(home: Home, live: Live) -> None:
-    """Name the promoted bundle, and remember the one before: one atomic replacement, so a reader sees old or new."""
+    """Name the promoted bundle, and remember the one before: one atomic replacement, so a reader sees old or new.
+
+    StoreError where the state folder cannot be written; OSError where the disk fails on the way.
+    """
     held = _remembered(home)
     previous = held["previous"] if held["live"] == live else held["live"]
-    home.folder.mkdir(parents=True, exist_ok=True)
+    make_folder(home.folder)
     draft = home.live.with_suffix(".draft")
     with draft.open("w", encoding="utf-8") as file:
         json.dump({"live": asdict(live), "previous": previous and asdict(previous)}, file, sort_keys=True)
@@ -100,5 +129,7 @@ def _read(home: Home) -> dict[str, Live | None]:
         return {key: Live(**body[key]) if body[key] else None for key in ("live", "previous")}
     except FileNotFoundError:
         return {"live": None, "previous": None}
+    except OSError as error:
+        raise StoreError("live.json", "the file cannot be read", f"check the folder that {VARIABLE} names") from error
     except (ValueError, TypeError, KeyError) as error:
         raise StoreError("live.json", "the file is damaged", "promote the version again") from error

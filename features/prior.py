@@ -282,7 +282,8 @@ def _classes_from_the_root(catalogue: Catalogue) -> list[str]:
 class History:
     """What was charted of CRS (column 0) and ICANS (column 1) at or before the index time; both (n, 2).
 
-    worst: worst grade seen, 0 if none. hours: since that grade was first reached, NaN if none.
+    worst: worst grade seen, 0 if none. hours: since that grade was first reached or since the latest dose, whichever is
+    less, because a new dose starts the wait anew; NaN if none.
     """
 
     worst: Array
@@ -343,9 +344,13 @@ class Prior:
     def probabilities(self, rows: NDArray[np.int64], fractions: Array, history: History) -> Array:
         """(n, outcomes) probability still to come of each outcome; NaN where nothing is published for the therapy."""
         rates = self._rates[rows]
-        result = remaining(rates[:, _RATE_OF], rates[:, _ANY_OF], fractions[:, _FAMILY_OF])
+        fresh = remaining(rates[:, _RATE_OF], rates[:, _ANY_OF], fractions[:, _FAMILY_OF])
+        result = fresh
         if history.worst.any():
-            result = np.where(history.worst[:, _FAMILY_OF] > 0, self._escalated(rows, rates, history), result)
+            worse = self._escalated(rows, rates, history)
+            # Each further dose can bring on a new event, whatever the earlier ones did.
+            worse = np.where(self._step_up[rows, None], np.maximum(worse, fresh), worse)
+            result = np.where(history.worst[:, _FAMILY_OF] > 0, worse, fresh)
         held: Array = np.minimum(np.maximum(result, LOWEST / 10), HIGHEST)
         held[rows < 0] = np.nan
         return held

@@ -179,7 +179,7 @@ class RowBuilder:
             block[:, self._course_to] = snapshots.courses.numbers[start:stop, self._course_from]
         for members, keys in zip(self._members, (snapshots.courses.therapy, snapshots.courses.indication), strict=True):
             members.put(block, keys[start:stop])
-        history = self._history(groups, index)
+        history = self._history(groups, index, snapshots.dose_seconds[start:stop])
         rows.prior[start:stop] = self._put_time(block, snapshots, start, stop, history)
         worst = history.worst[:, _FAMILY_OF]
         rows.begun[start:stop] = worst > 0
@@ -286,14 +286,14 @@ class RowBuilder:
         if "m_easix_log2" in self._named:
             block[:, self._named["m_easix_log2"]] = scores.log2(scores.m_easix(ldh, crp / 10.0, platelets))
 
-    def _history(self, groups: _Groups, index: Ints) -> History:
+    def _history(self, groups: _Groups, index: Ints, dose: Ints) -> History:
         worst, hours = np.zeros((len(index), 2)), np.full((len(index), 2), np.nan)
         graded = np.flatnonzero(self._is_grade[groups.code])
         if len(graded):
             course = groups.course[graded]
             family = (groups.code[graded] == self._grades[1]).astype(np.int64)
             worst[course, family] = groups.worst[graded]
-            hours[course, family] = (index[course] - groups.worst_seconds[graded]) / HOUR
+            hours[course, family] = (index[course] - np.maximum(groups.worst_seconds[graded], dose[course])) / HOUR
         return History(worst, hours)
 
     def _put_time(

@@ -10,19 +10,19 @@ from msgspec import UNSET, Struct, UnsetType
 from serving.guard import Note
 from serving.published import Published
 
-#: The scale every answer is stated in.
-GRADING = "ASTCT-2019"
-
 
 class Question(Struct, frozen=True):
-    """What was asked, as understood. Hours are from the start, horizons in days from the infusion or latest dose."""
+    """What was asked, as understood. Hours are from the start, horizons in days from the infusion or latest dose.
+
+    grading: the systems of the grades that the answers are about, as serving.provenance.grading tells them.
+    """
 
     course: str
     hours_since_start: float
     hours_since_dose: float
     dose_number: int
     horizon_days: dict[str, int]
-    grading: str = GRADING
+    grading: str
     therapy: str | UnsetType = UNSET
     indication: str | UnsetType = UNSET
 
@@ -30,8 +30,8 @@ class Question(Struct, frozen=True):
 class Risk(Struct, frozen=True):
     """One outcome. status: evaluated | reached | horizon-over | not-evaluated; only the first has a probability.
 
-    basis: "model" where data trained it, "published-rate" where only evidence did. band: low | intermediate | high |
-    unbanded. horizon_ends_hours: from the course's start, inclusive.
+    basis: "model" where local data moved it, "published-rate" where only evidence did. band: low | intermediate |
+    high | unbanded. horizon_ends_hours: from the course's start, inclusive.
     """
 
     outcome: str

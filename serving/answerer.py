@@ -1,13 +1,12 @@
 """From checked courses to answers: guard, predict, then say what is known, what is missing and what it came from."""
 
+import math
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 from msgspec import UNSET
-from numpy.typing import NDArray
 
 from features.bundle import Bundle
 from features.catalogue import Catalogue
@@ -15,8 +14,8 @@ from features.home import MODEL_NAME
 from features.outcomes import OUTCOMES
 from features.predict import Predictor
 from features.single import CourseInput, snapshots
-from serving import guard
-from serving.answer import GRADING, Answer, Missing, Model, Question, Risk, rounded
+from serving import guard, provenance
+from serving.answer import Answer, Missing, Model, Question, Risk, rounded
 from serving.intake import Intake
 from serving.published import Published, nearest
 from serving.scored import scores
@@ -30,14 +29,14 @@ class Answerer:
         self.catalogue: Catalogue = predictor.catalogue
         self.bundle: Bundle = predictor.bundle
         self.model = _model(predictor, version)
+        self.grading = provenance.grading(predictor.bundle)
         self._analytes = _analytes(predictor)
         self._published: dict[tuple[str, str, str], Published | None] = {}
 
     def answer(self, intakes: Sequence[Intake]) -> tuple[Answer, ...]:
         """One answer per course, in their order."""
         refused = [guard.not_evaluated(self.bundle, self.catalogue, one.course) for one in intakes]
-        probabilities = self._probabilities([one.course for one, why in zip(intakes, refused, strict=True) if not why])
-        rows = iter(probabilities)
+        rows = self._risks([one.course for one, why in zip(intakes, refused, strict=True) if not why])
         return tuple(
             self._not_evaluated(one, why) if why else self._evaluated(one, next(rows))
             for one, why in zip(intakes, refused, strict=True)
@@ -53,6 +52,7 @@ class Answerer:
             "version": self.model.version,
             "bundle": self.model.bundle,
             "trained_on": self.model.trained_on,
+            "grading": self.grading,
             "intended_use": self.model.intended_use,
             "spec_fingerprint": self.bundle.spec.fingerprint,
             "columns": len(self.bundle.spec.columns),
@@ -67,17 +67,22 @@ class Answerer:
         return {
             "outcome": outcome.key,
             "label": outcome.label,
-            "basis": self._basis(outcome.key),
+            "basis": provenance.basis(self.bundle, outcome.key),
             "horizon_days": outcome.horizon_days,
             "horizon_days_step_up": outcome.horizon_days_step_up,
             "banded": outcome.key in self.bundle.policy.thresholds,
         }
 
-    def _probabilities(self, courses: list[CourseInput]) -> NDArray[np.float64]:
-        """(n, outcomes), NaN where the grade was reached."""
+    def _risks(self, courses: list[CourseInput]) -> Iterator[tuple[Risk, ...]]:
+        """The risks of each course, predicted all at once."""
         if not courses:
-            return np.empty((0, len(OUTCOMES)))
-        return self.predictor.predict(snapshots(self.catalogue, courses)).probability
+            return iter(())
+        found = self.predictor.predict(snapshots(self.catalogue, courses))
+        pairs = zip(courses, found.probability.tolist(), found.rows.reached.tolist(), strict=True)
+        return (
+            tuple(self._risk(course, place, chances[place], reached[place]) for place in range(len(OUTCOMES)))
+            for course, chances, reached in pairs
+        )
 
     def _not_evaluated(self, intake: Intake, why: tuple[guard.Note, ...]) -> Answer:
         return Answer(
@@ -89,18 +94,16 @@ class Answerer:
             cautions=intake.notes,
         )
 
-    def _evaluated(self, intake: Intake, probability: NDArray[np.float64]) -> Answer:
+    def _evaluated(self, intake: Intake, risks: tuple[Risk, ...]) -> Answer:
         course = intake.course
-        worst = _worst_grades(course)
-        places = range(len(OUTCOMES))
         return Answer(
             prediction_id=str(uuid.uuid4()),
             status="evaluated",
             question=self._question(intake),
             model=self.model,
-            risks=tuple(self._risk(course, place, float(probability[place]), worst) for place in places),
+            risks=risks,
             missing=self._missing(course),
-            cautions=(*intake.notes, *guard.cautions(self.bundle, course)),
+            cautions=(*intake.notes, *guard.cautions(self.bundle, self.catalogue, course)),
             scores=scores(self.catalogue, course.observations),
         )
 
@@ -113,15 +116,14 @@ class Answerer:
             hours_since_dose=rounded(guard.hours(course.index_seconds - course.dose_seconds)),
             dose_number=course.dose_number,
             horizon_days={one.key: one.horizon_days_step_up if step_up else one.horizon_days for one in OUTCOMES},
-            grading=GRADING,
+            grading=self.grading,
             therapy=course.therapy or UNSET,
             indication=course.indication or UNSET,
         )
 
-    def _risk(self, course: CourseInput, place: int, probability: float, worst: Mapping[str, float]) -> Risk:
+    def _risk(self, course: CourseInput, place: int, probability: float, reached: bool) -> Risk:
         outcome = OUTCOMES[place]
         step_up = guard.is_step_up(self.catalogue, course.therapy)
-        reached = worst.get(outcome.event, -1.0) >= outcome.grade
         status = "reached" if reached else _status(course, place, probability, step_up)
         evaluated = status == "evaluated"
         return Risk(
@@ -131,12 +133,9 @@ class Answerer:
             horizon_ends_hours=guard.hours(course.dose_seconds + outcome.horizon_seconds(step_up)),
             probability=probability if evaluated else UNSET,
             band=self.bundle.policy.band(outcome.key, probability) if evaluated else UNSET,
-            basis=self._basis(outcome.key) if evaluated else UNSET,
+            basis=provenance.basis(self.bundle, outcome.key) if evaluated else UNSET,
             published=self._nearest(course, outcome.key) or UNSET,
         )
-
-    def _basis(self, outcome: str) -> str:
-        return "model" if outcome in self.bundle.boosters else "published-rate"
 
     def _nearest(self, course: CourseInput, outcome: str) -> Published | None:
         """Looked up once per therapy, indication and outcome: they are few, and the catalogue never changes."""
@@ -150,18 +149,10 @@ class Answerer:
         return tuple(one for one in self._analytes if one.what not in seen)
 
 
-def _worst_grades(course: CourseInput) -> dict[str, float]:
-    """Worst value of each code at or before the index time, of which only the grades are asked for."""
-    worst: dict[str, float] = {}
-    for one in course.observations:
-        worst[one.code] = max(one.value, worst.get(one.code, one.value))
-    return worst
-
-
 def _status(course: CourseInput, place: int, probability: float, step_up: bool) -> str:
     if guard.horizon_over(course, place, step_up):
         return "horizon-over"
-    return "not-evaluated" if np.isnan(probability) else "evaluated"
+    return "not-evaluated" if math.isnan(probability) else "evaluated"
 
 
 def _analytes(predictor: Predictor) -> tuple[Missing, ...]:
@@ -177,12 +168,6 @@ def _model(predictor: Predictor, version: str) -> Model:
         name=str(about.get("name") or MODEL_NAME),
         version=version,
         bundle=predictor.digest,
-        trained_on=_trained_on(predictor.bundle, about.get("trained_on") or {}),
+        trained_on=provenance.trained_on(predictor.bundle),
         intended_use=predictor.bundle.policy.intended_use,
     )
-
-
-def _trained_on(bundle: Bundle, given: Mapping[str, Any]) -> dict[str, Any]:
-    if not bundle.boosters:
-        return {"name": "published rates alone", "courses": 0, "synthetic": False}
-    return {key: given[key] for key in ("name", "courses", "synthetic") if given.get(key) is not None}

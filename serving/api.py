@@ -33,7 +33,10 @@ class Observation(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CourseEvent(Struct, frozen=True, forbid_unknown_fields=True):
-    """A charted event. value: the grade of crs_grade and icans_grade, the dose number of step_dose; otherwise 1."""
+    """A charted event. value: the grade of crs_grade and icans_grade; otherwise 1, or 0 where it was not given.
+
+    The value of step_dose may state the dose's number, which is compared with the count of doses and not used.
+    """
 
     event: Text
     hours: float

@@ -6,9 +6,15 @@ from functools import cache
 
 from features.bundle import Bundle
 from features.catalogue import Catalogue
-from features.course import HOUR, LATEST_SECONDS, Event
+from features.course import COURSE_NUMBERS, HOUR, LATEST_SECONDS, Event
 from features.outcomes import OUTCOMES
-from features.single import CourseInput
+from features.single import CourseInput, Observed
+from serving import provenance
+
+#: Hours after an infusion, and after a step-up dose, up to which a fitted answer was ever checked: training asks its
+#: questions at 0, 24, 48 and 72 h after an infusion and at 0, 12 and 24 h after each dose. Both inclusive.
+TRAINED_HOURS_AFTER_INFUSION = 72
+TRAINED_HOURS_AFTER_DOSE = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,10 @@ INDICATION_UNKNOWN = Note(
 STEP_DOSE_IGNORED = Note(
     "step-dose-ignored", "Step-up doses were sent for a therapy that is given once; times count from the infusion."
 )
+DOSE_NUMBER_DIFFERS = Note(
+    "dose-number-differs",
+    "A stated dose number differs from the count of doses sent; the count was used. Is a dose missing, or sent twice?",
+)
 GRADING_NOT_ASTCT = Note(
     "grading-not-astct",
     "A grade was charted by another system than ASTCT-2019 or by an unstated one; grades of different systems differ.",
@@ -45,12 +55,13 @@ CLASS_NOT_EVALUATED = Note(
 )
 NO_EVIDENCE = Note("no-published-evidence", "The model holds no published rates for this therapy or its class.")
 BEFORE_START = Note("index-before-start", "The index time lies before the infusion or first dose.")
+COURSE_ENDED = Note("course-ended", "A death, or a grade of 5, was charted at or before the index time.")
 AFTER_HORIZON = Note("index-after-horizon", "The index time lies after the end of every horizon.")
 AGE_NOT_EVALUATED = Note("age-not-evaluated", "The age is outside the range of the intended use.")
 AGE_UNKNOWN = Note("age-unknown", "The age was not sent, so the intended use could not be checked for it.")
 TREATED = Note(
     "treated-before-index",
-    "Tocilizumab, siltuximab, anakinra or a corticosteroid was given before the index time and alters what follows.",
+    "Tocilizumab, siltuximab, anakinra or a corticosteroid was given since the start and alters what follows.",
 )
 PUBLISHED_ONLY = Note(
     "published-rates-only", "No patient data trained this version; every risk is a published rate over time."
@@ -58,9 +69,16 @@ PUBLISHED_ONLY = Note(
 NOT_IN_TRAINING = Note(
     "therapy-not-in-training-data", "This therapy was not in the training data; the answer leans on published rates."
 )
+OUTSIDE_TRAINING = Note(
+    "index-time-outside-training",
+    f"The model was trained on questions up to {TRAINED_HOURS_AFTER_INFUSION} hours after an infusion and "
+    f"{TRAINED_HOURS_AFTER_DOSE} hours after a step-up dose; this index time is later.",
+)
 SYNTHETIC = Note("synthetic-training-data", "The training data were synthetic: not for use with patients.")
 
 _TREATMENTS = frozenset({Event.TOCILIZUMAB, Event.CORTICOSTEROID, Event.SILTUXIMAB, Event.ANAKINRA})
+_GRADES = frozenset({Event.CRS_GRADE, Event.ICANS_GRADE})
+_FATAL_GRADE = 5
 
 
 def unseen(observations: int, events: int) -> Note:
@@ -83,21 +101,23 @@ def not_evaluated(bundle: Bundle, catalogue: Catalogue, course: CourseInput) -> 
         (_class_is_outside(catalogue, course.therapy), CLASS_NOT_EVALUATED),
         (bool(course.therapy) and course.therapy not in bundle.evidence, NO_EVIDENCE),
         (course.index_seconds < 0, BEFORE_START),
+        (any(map(_ends_course, course.observations)), COURSE_ENDED),
         (_all_over(course, step_up), AFTER_HORIZON),
         (_age_is_outside(bundle, course), AGE_NOT_EVALUATED),
     )
     return _those(checks)
 
 
-def cautions(bundle: Bundle, course: CourseInput) -> tuple[Note, ...]:
+def cautions(bundle: Bundle, catalogue: Catalogue, course: CourseInput) -> tuple[Note, ...]:
     """What an answer for this course must say about the model and the course."""
-    trained_on = bundle.about.get("trained_on") or {}
+    fitted = provenance.is_fitted(bundle)
     checks = (
-        (not bundle.boosters, PUBLISHED_ONLY),
-        (bool(bundle.boosters) and course.therapy not in bundle.policy.therapies, NOT_IN_TRAINING),
-        (bool(trained_on.get("synthetic")), SYNTHETIC),
-        (any(one.code in _TREATMENTS for one in course.observations), TREATED),
-        ("age_years" not in course.numbers, AGE_UNKNOWN),
+        (not fitted, PUBLISHED_ONLY),
+        (fitted and course.therapy not in bundle.policy.therapies, NOT_IN_TRAINING),
+        (fitted and _outside_training(course, is_step_up(catalogue, course.therapy)), OUTSIDE_TRAINING),
+        (provenance.is_synthetic(bundle), SYNTHETIC),
+        (any(one.code in _TREATMENTS and one.seconds >= 0 for one in course.observations), TREATED),
+        (_ages_are_limited(bundle) and "age_years" not in course.numbers, AGE_UNKNOWN),
     )
     return _those(checks)
 
@@ -126,6 +146,21 @@ def _all_over(course: CourseInput, step_up: bool) -> bool:
 @cache
 def _class_is_outside(catalogue: Catalogue, therapy: str) -> bool:
     return bool(therapy) and not catalogue.classes[catalogue.lineage(therapy)[0]].evaluated
+
+
+def _ends_course(seen: Observed) -> bool:
+    return seen.code == Event.DEATH or (seen.code in _GRADES and seen.value >= _FATAL_GRADE)
+
+
+def _outside_training(course: CourseInput, step_up: bool) -> bool:
+    latest = TRAINED_HOURS_AFTER_DOSE if step_up else TRAINED_HOURS_AFTER_INFUSION
+    return course.index_seconds - course.dose_seconds > latest * HOUR
+
+
+def _ages_are_limited(bundle: Bundle) -> bool:
+    """Whether the intended use leaves out any age that a request may state; else there is nothing to check."""
+    low, high = COURSE_NUMBERS["age_years"]
+    return bundle.policy.age_low > low or bundle.policy.age_high < high
 
 
 def _age_is_outside(bundle: Bundle, course: CourseInput) -> bool:

@@ -7,13 +7,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from features.catalogue import Analyte, Catalogue, fold_unit
-from features.course import DAY, HOUR, LOOKBACK_SECONDS, Event
+from features.course import DAY, LOOKBACK_SECONDS, Event, whole_seconds
 from features.errors import UnitError
 from features.single import CourseInput, Observed
 from features.units import convert
 from serving import guard
 from serving.api import BatchRequest, CourseEvent, Observation, PredictRequest
 from serving.course_facts import indication_of, not_listed, numbers_of, therapy_of
+from serving.doses import Charted, latest_dose
 from serving.guard import Note
 from serving.refusal import RefusalError, bad_value
 
@@ -33,12 +34,6 @@ class Intake:
     notes: tuple[Note, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Dose:
-    seconds: int
-    number: int
-
-
 def take_batch(catalogue: Catalogue, batch: BatchRequest) -> tuple[Intake, ...]:
     """The courses of a batch in their order; Refusal if one cannot be used or one course is named twice."""
     _check_named_once(batch)
@@ -54,8 +49,9 @@ def take(catalogue: Catalogue, request: PredictRequest, path: str = "$") -> Inta
     observed = tuple(
         _observed(catalogue, one, f"{path}.observations[{place}]") for place, one in enumerate(request.observations)
     )
-    events = tuple(_event(one, f"{path}.events[{place}]") for place, one in enumerate(request.events))
-    dose, dose_notes = _latest_dose(catalogue, therapy, events, index)
+    charted = _charted(request.events, path)
+    events = tuple(one.event for one in charted)
+    dose, dose_notes = latest_dose(catalogue, therapy, charted, index)
     seen = tuple(one for one in (*observed, *events) if -LOOKBACK_SECONDS <= one.seconds <= index)
     course = CourseInput(therapy, indication, index, dose.seconds, dose.number, numbers, seen)
     notes = (
@@ -111,46 +107,40 @@ def _not_convertible(analyte: Analyte, unit: str, path: str, field: str) -> Refu
     return bad_value("value-not-plausible", f"{path}.{field}", problem, "check the value and its unit")
 
 
+def _charted(events: Iterable[CourseEvent], path: str) -> tuple[Charted, ...]:
+    """The events that happened: of all but a grade, the value 0 says "not given", as in training."""
+    read = (Charted(_event(one, f"{path}.events[{place}]"), one.value) for place, one in enumerate(events))
+    return tuple(one for one in read if one.event.value > 0 or one.event.code in _HIGHEST_GRADE)
+
+
 def _event(one: CourseEvent, path: str) -> Observed:
     if one.event not in tuple(Event):
         raise not_listed(f"{path}.event", "an event", one.event, tuple(Event))
     if one.grading is not None and one.grading not in GRADINGS:
         raise not_listed(f"{path}.grading", "a grading system", one.grading, GRADINGS)
     event = Event(one.event)
-    return Observed(event.value, _seconds(one.hours, f"{path}.hours"), _event_value(event, one.value, f"{path}.value"))
+    seconds = _seconds(one.hours, f"{path}.hours")
+    if event in _HIGHEST_GRADE and seconds < 0:
+        problem = "a grade before the start is not of this course"
+        raise bad_value("value-not-accepted", f"{path}.hours", problem, "leave out grades from before the start")
+    return Observed(event.value, seconds, _event_value(event, one.value, f"{path}.value"))
 
 
 def _event_value(event: Event, value: float | None, path: str) -> float:
-    """The grade, the dose number (0 where it was not sent), or 1 for an event that simply happened."""
+    """The grade, the stated dose number, or 1 for an event that simply happened; 0 for one that did not."""
     if event in _HIGHEST_GRADE:
         return _whole(value, 0, _HIGHEST_GRADE[event], path)
-    if event is Event.STEP_DOSE:
-        return 0.0 if value is None else _whole(value, 1, _HIGHEST_DOSE, path)
-    return 1.0 if value is None else _whole(value, 1, 1, path)
+    highest = _HIGHEST_DOSE if event is Event.STEP_DOSE else 1
+    return 1.0 if value is None else _whole(value, 0, highest, path)
 
 
 def _whole(value: float | None, low: int, high: int, path: str) -> float:
     if value is None:
         raise bad_value("value-missing", path, "this event needs a value", f"send a whole number from {low} to {high}")
     if not (low <= value <= high and value == int(value)):
-        expected = f"from {low} to {high}" if low < high else f"{low}"
-        raise bad_value("value-not-plausible", path, f"not a whole number {expected}", "leave out what did not happen")
+        problem = f"not a whole number from {low} to {high}"
+        raise bad_value("value-not-plausible", path, problem, "leave out what did not happen")
     return value
-
-
-def _latest_dose(
-    catalogue: Catalogue, therapy: str, events: Iterable[Observed], index: int
-) -> tuple[_Dose, tuple[Note, ...]]:
-    """The latest dose at or before the index time. The start is dose 1; later times count on, or state their number."""
-    given = [one for one in events if one.code == Event.STEP_DOSE and 0 <= one.seconds <= index]
-    if not given:
-        return _Dose(0, 1), ()
-    if therapy and not guard.is_step_up(catalogue, therapy):
-        return _Dose(0, 1), (guard.STEP_DOSE_IGNORED,)
-    latest = max(one.seconds for one in given)
-    counted = len({0, *(one.seconds for one in given)})
-    stated = max(one.value for one in given if one.seconds == latest)
-    return _Dose(latest, int(stated) or counted), ()
 
 
 def _time_notes(observed: tuple[Observed, ...], events: tuple[Observed, ...], index: int) -> tuple[Note, ...]:
@@ -161,16 +151,16 @@ def _time_notes(observed: tuple[Observed, ...], events: tuple[Observed, ...], in
 
 
 def _grading_notes(events: Iterable[CourseEvent], index: int) -> tuple[Note, ...]:
-    graded = (one for one in events if one.event in _HIGHEST_GRADE and round(one.hours * HOUR) <= index)
+    graded = (one for one in events if one.event in _HIGHEST_GRADE and whole_seconds(one.hours) <= index)
     return (guard.GRADING_NOT_ASTCT,) if any(one.grading != "ASTCT-2019" for one in graded) else ()
 
 
 def _seconds(hours: float, path: str) -> int:
-    """Whole seconds, so that "at or before" is exact."""
+    """Whole seconds by the rule that training uses, so that "at or before" is exact and the same."""
     if abs(hours) > FURTHEST_HOURS:
         problem = f"not within {FURTHEST_HOURS:g} hours of the start"
         raise bad_value("value-not-plausible", path, problem, "send hours from the infusion or first dose")
-    return round(hours * HOUR)
+    return int(whole_seconds(hours))
 
 
 def _unknown_code(catalogue: Catalogue, code: str, path: str) -> RefusalError:

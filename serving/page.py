@@ -25,6 +25,7 @@ def index(answerer: Answerer) -> bytes:
         "bundle": facts["bundle"],
         "trained_on": f"{trained_on.get('name', 'not stated')}, {trained_on.get('courses', 'unknown')} courses",
         "warning": "Trained on synthetic data: not for use with patients." if trained_on.get("synthetic") else "",
+        "grading": facts["grading"],
         "intended_use": facts["intended_use"],
     }
     page = Template((WEB / "index.html").read_text(encoding="utf-8"))

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
-from features.home import Home, read_live
+import crs as command
+from features.errors import StoreError
+from features.home import Home, Live, check_writable, make_folder, read_live, write_live
 from serving.store import bundle_folder
 from tests.real_data import ROOT
 
@@ -162,6 +165,25 @@ def test_a_folder_that_is_there_already_is_not_written_over(crs: Crs, tmp_path: 
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
+@pytest.mark.parametrize("place", ["afile", "afile/cohort"])
+def test_a_file_is_not_taken_for_a_cohort_folder(crs: Crs, tmp_path: Path, place: str) -> None:
+    (tmp_path / "afile").write_text("kept")
+    refused(crs("cohort", "synth", tmp_path / place, "--courses", "5"), USAGE, "afile")
+    assert (tmp_path / "afile").read_text() == "kept"
+
+
+@pytest.mark.parametrize("words", [("cohort", "synth", "new", "--seed", "-1"), ("demo", "--seed", "-1")])
+def test_a_seed_below_nought_is_a_usage_error(crs: Crs, tmp_path: Path, words: tuple[str, ...]) -> None:
+    done = crs(*words)
+    assert (done.returncode, "Traceback" in done.stderr) == (USAGE, False)
+    assert "--seed" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_question_at_no_hour_is_refused(crs: Crs, tmp_path: Path) -> None:
+    refused(crs("cohort", "request", write(tmp_path / "cohort"), "c0", "--hours", "nan"), USAGE, "--hours")
+
+
 # Mapping files
 
 
@@ -222,7 +244,75 @@ def test_a_misspelt_word_ends_with_the_usage_code(crs: Crs, words: tuple[str, ..
     assert "Usage: " in done.stderr
 
 
+@pytest.mark.parametrize("words", [("tune",), ("evaluate",), ("evaluate", "--cross-validate")], ids=" ".join)
+@pytest.mark.parametrize("out", ["nodir/results.json", "."])
+def test_results_that_could_not_be_written_are_refused_before_any_work(
+    crs: Crs, tmp_path: Path, words: tuple[str, ...], out: str
+) -> None:
+    # The cohort is not there either: to be refused for --out means that it was not looked for yet.
+    refused(crs(words[0], tmp_path / "none", *words[1:], "--out", out), USAGE, "--out: it")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("filename", "line"), [("/secret/place/results.json", "results.json: PermissionError"), (None, "PermissionError")]
+)
+def test_an_error_of_the_system_is_one_line_without_its_message(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], filename: str | None, line: str
+) -> None:
+    def fails() -> None:
+        raise PermissionError(13, CANARY, filename)
+
+    monkeypatch.setattr(command, "app", fails)
+    with pytest.raises(SystemExit) as ended:
+        command.main()
+    assert (ended.value.code, capsys.readouterr().err) == (1, f"crs: {line}\n")
+
+
+def test_the_demo_names_its_cohort_by_the_tables_it_is_made_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Path] = []
+    monkeypatch.setenv("CRS_RISK_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("training.flows.synthesise", lambda cohort, *_: asked.append(cohort))
+    monkeypatch.setattr("training.flows.train", lambda *_: "1")
+    monkeypatch.setattr("training.flows.promote", lambda *_: None)
+    monkeypatch.setattr("serving.run.serve", lambda *_, **__: None)
+    for release in ("aaa", "bbb"):
+        monkeypatch.setattr("data.synthetic.version", lambda release=release: release)
+        assert CliRunner().invoke(command.app, ["demo", "--port", "0"], catch_exceptions=False).exit_code == 0
+    assert [cohort.name for cohort in asked] == ["synthetic-2000-1-aaa", "synthetic-2000-1-bbb"]
+
+
 # Stores
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("demo", "--port", "0"), ("train", "--prior-only"), ("promote",), ("rollback",), ("serve", "--port", "0")],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("place", ["home", "home/inside"])
+def test_a_state_folder_that_is_a_file_is_refused(crs: Crs, tmp_path: Path, words: tuple[str, ...], place: str) -> None:
+    (tmp_path / "home").write_text("kept")
+    refused(crs(*words, CRS_RISK_HOME=str(tmp_path / place)), STORE, "CRS_RISK_HOME")
+    assert (tmp_path / "home").read_text() == "kept"
+
+
+@pytest.mark.parametrize("act", [make_folder, lambda folder: write_live(Home(folder), Live("t", "d", "1"))])
+def test_a_state_folder_that_cannot_be_made_is_a_store_error(act: Callable[[Path], object]) -> None:
+    with pytest.raises(StoreError, match="CRS_RISK_HOME: the state folder cannot be made or written"):
+        act(Path("/proc/no-such-place/home"))
+
+
+def test_a_state_folder_that_may_not_be_written_is_refused_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda *_: False)
+    for act in (check_writable, lambda home: make_folder(home.folder.parent)):
+        with pytest.raises(StoreError, match="CRS_RISK_HOME"):
+            act(Home(tmp_path / "home"))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_before_the_first_promotion_there_is_nothing_to_serve_or_to_go_back_to(crs: Crs) -> None:

@@ -19,28 +19,31 @@ from training.table import Table, joined
 SMALLEST_SHARE, FEWEST_ROWS = 0.01, 10
 
 
-def assemble(cohort: Cohort, prior: Prior, catalogue: Catalogue, workers: int) -> tuple[Table, Spec]:
-    """The training table of a cohort, and the spec of the columns that vary in it.
+def assemble(cohort: Cohort, prior: Prior, catalogue: Catalogue, workers: int) -> tuple[Table, Spec, tuple[str, ...]]:
+    """The training table of a cohort, the spec of the columns that vary in it, and the outcomes it cannot teach.
 
     An outcome whose labels are one-sided (a class is empty, or follow-up is too short for most) has no label at all.
     """
-    table = build_table(cohort, full(catalogue), prior, catalogue, workers)
+    table, one_sided_outcomes = build_table(cohort, full(catalogue), prior, catalogue, workers)
     spec = informative(full(catalogue), table.values)
     columns = np.array([full(catalogue).names.index(name) for name in spec.names])
     slim = replace(table, values=np.ascontiguousarray(table.values[:, columns]))
-    return slim, spec.with_ranges(slim.values)
+    return slim, spec.with_ranges(slim.values), one_sided_outcomes
 
 
-def build_table(cohort: Cohort, spec: Spec, prior: Prior, catalogue: Catalogue, workers: int) -> Table:
-    """Every course of the cohort at every index time, by a given spec."""
+def build_table(
+    cohort: Cohort, spec: Spec, prior: Prior, catalogue: Catalogue, workers: int
+) -> tuple[Table, tuple[str, ...]]:
+    """Every course of the cohort at every index time, by a given spec; and the outcomes whose labels were taken out."""
     builder = RowBuilder(spec, prior, catalogue)
     asked = layers(cohort)
     _, patient = np.unique(np.asarray(cohort.patient_ids), return_inverse=True)
     labelled = label_layers(cohort, asked)
     parts = [_part(layer, labels, builder, patient, workers) for layer, labels in zip(asked, labelled, strict=True)]
     table = joined(parts)
-    table.label[:, [OUTCOME_KEYS.index(key) for key in one_sided(labelled)]] = np.nan
-    return table
+    unsound = one_sided(labelled)
+    table.label[:, [OUTCOME_KEYS.index(key) for key in unsound]] = np.nan
+    return table, unsound
 
 
 def informative(spec: Spec, values: NDArray[np.float32]) -> Spec:
@@ -67,6 +70,7 @@ def _part(layer: Layer, labels: Labels, builder: RowBuilder, patient: NDArray[np
         index_name=layer.name.astype(str),
         hours=rows.hours,
         begun=rows.begun,
+        reached=rows.reached,
         treated=labels.treated_before,
         therapy=np.array(layer.snapshots.courses.therapy),
     )

@@ -12,6 +12,8 @@ Array = NDArray[np.float64]
 def thresholds(label: Array, probability: Array, settings: Settings) -> Thresholds:
     """Thresholds of one outcome from its out-of-fold rows, label and probability (n,), with at least one event.
 
+    A row is a course at one index time: alerts per 100 are per 100 questions asked, not per 100 patients.
+
     intermediate_from: the highest cut that still finds `alert_sensitivity` of the events. high_from: the cut above
     which `alert_rate` of the rows lie. Where the second falls below the first, both are the first.
     """

@@ -15,7 +15,7 @@ from data.tables import Cohort
 from features import bundle
 from features.catalogue import Catalogue
 from features.outcomes import OUTCOME_KEYS
-from features.predict import Predictor, log_odds_of
+from features.predict import Predictor, coherent, log_odds_of, sigmoid
 from features.prior import TherapyEvidence
 from features.spec import Spec
 from training import baselines
@@ -129,18 +129,27 @@ def judge_bundle(
     """A bundle on a cohort; beside it the published rate and scores and, for a synthetic cohort, the true risk."""
     predictor = Predictor(bundle.read(folder), catalogue)
     spec = predictor.bundle.spec
-    table = build_table(cohort, spec, predictor.prior, catalogue, settings.workers)
+    table, _ = build_table(cohort, spec, predictor.prior, catalogue, settings.workers)
     known = true_risk(table, cohort, truth) if truth else None
     results: list[Result] = []
+    served = _as_served(predictor, table)
     for place, key in enumerate(OUTCOME_KEYS):
         if not table.usable(place).any():
             continue
-        scores = {"model": predictor.log_odds(place, table.values, table.parts(place))[None]}
+        scores = {"model": served[:, place][None]}
         scores |= {"published_rate": table.prior[:, place][None], **published(table, spec)}
         if known is not None:
             scores["true_risk"] = known[key][None]
         results += judge(table, place, scores, settings)
     return results
+
+
+def _as_served(predictor: Predictor, table: Table) -> Array:
+    """(N, outcomes) log-odds of the probabilities as they are answered: coherent across grades."""
+    own = np.column_stack(
+        [predictor.log_odds(place, table.values, table.parts(place)) for place in range(len(OUTCOME_KEYS))]
+    )
+    return log_odds_of(coherent(np.where(table.reached, 1.0, sigmoid(own))))
 
 
 def true_risk(table: Table, cohort: Cohort, truth: Path) -> dict[str, Array]:

@@ -40,7 +40,9 @@ class Fitted:
     """One outcome's model.
 
     booster: UBJSON bytes, or none where the trees add nothing. rows: (n,) positions in the table of the usable rows.
-    log_odds: (n,) out-of-fold, with a calibration that did not see the row's fold.
+    log_odds: (n,) out-of-fold, with a calibration that did not see the row's fold. The number of trees was picked on
+    these very folds, and the other folds' trees have seen this one, so that figures made of them are slightly
+    optimistic; `cross_validate_outcome` repeats all of it inside each fold and is not.
     """
 
     booster: bytes | None

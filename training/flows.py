@@ -20,6 +20,7 @@ from data.mapping import convert_extract, read_mapping
 from data.rates import observed_rates
 from data.request import request_body
 from data.tables import Cohort, cohort_from_frames, read_cohort, write_cohort
+from features import bundle
 from features.catalogue import load
 from features.errors import DataError, UsageError
 from features.home import Home
@@ -27,18 +28,18 @@ from features.outcomes import OUTCOME_KEYS
 from features.prior import Prior, pool
 from training.assemble import assemble
 from training.config import Settings, from_mapping
-from training.evaluate import Recipe, Result, cross_validate_outcome, flat, judge_bundle, to_json
-from training.train import Trained, enough, prior_only
+from training.evaluate import ALL_TIMES, Recipe, Result, cross_validate_outcome, flat, judge_bundle, to_json
+from training.train import Trained, prior_only, why_not
 from training.train import train as train_cohort
 
 #: Characters to a line where the output is no terminal, so that no column is cut.
 WIDE = 180
 console = Console(soft_wrap=True, highlight=False, markup=False, width=None if sys.stdout.isatty() else WIDE)
-#: What `crs tune` compares: from barely any trees to more than most cohorts can bear.
+#: What `crs tune` compares, as changes of the given settings: shallower, slower and deeper trees.
 CANDIDATES: tuple[dict[str, Any], ...] = (
     {},
     {"max_depth": 2},
-    {"max_depth": 2, "learning_rate": 0.03, "columns_per_tree": 0.4},
+    {"max_depth": 2, "learning_rate": 0.015, "columns_per_tree": 0.2},
     {"max_depth": 4, "min_child_weight": 20.0},
 )
 
@@ -170,21 +171,22 @@ def cross_validate(
 def _cross_validated(cohort: Cohort, settings: Settings) -> list[Result]:
     catalogue = load()
     evidence = pool(catalogue)
-    table, spec = assemble(cohort, Prior(evidence), catalogue, settings.workers)
+    table, spec, unsound = assemble(cohort, Prior(evidence), catalogue, settings.workers)
     recipe = Recipe(spec, evidence, catalogue, settings)
     results: list[Result] = []
     for place, key in enumerate(OUTCOME_KEYS):
-        if enough(table, place, settings):
-            results += cross_validate_outcome(table, recipe, place)
+        reason = why_not(table, place, settings, unsound)
+        if reason:
+            console.print(f"{key}: {reason}; not judged")
         else:
-            console.print(f"{key}: {table.events(place)} courses with the outcome and a sound label, too few to judge")
+            results += cross_validate_outcome(table, recipe, place)
     return results
 
 
 def evaluate(
     home: Home, folder: Path, which: str, settings: Settings, out: Path | None, uri: str | None
 ) -> list[Result]:
-    """Judge a registered version on a cohort it was not trained on."""
+    """Judge a registered version on a cohort; says so where it is the very cohort that the version was trained on."""
     import tempfile
 
     from training import tracking
@@ -193,6 +195,10 @@ def evaluate(
         held = Path(scratch) / "bundle"
         registered = tracking.fetch(home, which, held, uri)
         cohort = read_cohort(folder)
+        if bundle.read(held).about["trained_on"]["fingerprint"] == cohort.fingerprint:
+            console.print(
+                "CAUTION: the version was trained on this very cohort; these figures say nothing of new courses"
+            )
         results = judge_bundle(held, cohort, load(), settings, _truth(folder))
     name = f"evaluate version {registered.version} on {folder.resolve().name}"
     _report(home, name, cohort, settings, results, out, uri)
@@ -246,7 +252,9 @@ def tune(home: Home, folder: Path, settings: Settings, out: Path, uri: str | Non
 
 
 def _mean_loss(results: Iterable[Result]) -> float:
-    found = [one.metrics["log_loss"].value for one in results if one.predictor == "model" and one.metrics]
+    """Mean log loss of the model over the outcomes, all index times together."""
+    judged = (one for one in results if one.predictor == "model" and one.index_time == ALL_TIMES)
+    found = [one.metrics["log_loss"].value for one in judged if one.metrics]
     if not found:
         raise DataError("events", "no outcome has enough events to compare settings", "bring more courses")
     return float(np.mean(found))

@@ -20,7 +20,7 @@ class Table:
     label: (N, outcomes) 1, 0, or NaN where the course is not at risk or its outcome is unknown.
     patient, course: (N,) whole numbers. index_name: (N,) such as "24h".
     hours: (N,) since the infusion or the latest dose.
-    begun: (N, outcomes) whether any grade of the outcome's event was charted.
+    begun, reached: (N, outcomes) whether any grade of the outcome's event, and its own, was charted.
     treated: (N,) whether tocilizumab or a steroid came before. therapy: (N,) catalogue keys.
     """
 
@@ -32,6 +32,7 @@ class Table:
     index_name: NDArray[np.str_]
     hours: Array
     begun: NDArray[np.bool_]
+    reached: NDArray[np.bool_]
     treated: NDArray[np.bool_]
     therapy: NDArray[np.str_]
 
@@ -49,6 +50,7 @@ class Table:
             self.index_name[which],
             self.hours[which],
             self.begun[which],
+            self.reached[which],
             self.treated[which],
             self.therapy[which],
         )

@@ -57,7 +57,7 @@ def store(home: Home, uri: str | None = None) -> Iterator[MlflowClient]:
 
     StoreError where the store cannot be used.
     """
-    home.folder.mkdir(parents=True, exist_ok=True)
+    _make(home.folder)
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     mlflow.set_tracking_uri(_with_driver(uri) if uri else home.mlflow_uri)
     with (home.folder / "mlflow.lock").open("w") as lock:
@@ -67,6 +67,13 @@ def store(home: Home, uri: str | None = None) -> Iterator[MlflowClient]:
         yield client
     except MlflowException as error:
         raise StoreError("MLflow", _first_line(error), "check the tracking store") from error
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(folder.name, f"the folder cannot be made ({error.strerror})", "check CRS_RISK_HOME") from error
 
 
 def _with_driver(uri: str) -> str:

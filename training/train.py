@@ -3,18 +3,20 @@
 import hashlib
 import json
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from data.tables import Cohort
 from features import golden
 from features.bundle import PRIOR_ALONE, Bundle
 from features.catalogue import Catalogue
+from features.course import Event
 from features.outcomes import OUTCOME_KEYS, OUTCOMES
 from features.policy import Policy
 from features.predict import Predictor, sigmoid
@@ -51,36 +53,57 @@ class Trained:
 
 
 def train(cohort: Cohort, name: str, settings: Settings, catalogue: Catalogue, progress: Progress = print) -> Trained:
-    """Train every outcome that has enough events; the others are answered from their published rates."""
+    """Train every outcome that has enough events; the others are answered from their published rates.
+
+    Linear algebra runs on one thread, so that the same data give the same bits whatever the number of cores.
+    """
+    with threadpool_limits(limits=1, user_api="blas"):
+        return _train(cohort, name, settings, catalogue, progress)
+
+
+def _train(cohort: Cohort, name: str, settings: Settings, catalogue: Catalogue, progress: Progress) -> Trained:
     evidence = pool(catalogue)
-    table, spec = assemble(cohort, Prior(evidence), catalogue, settings.workers)
+    table, spec, unsound = assemble(cohort, Prior(evidence), catalogue, settings.workers)
     progress(f"{len(cohort)} courses, {len(table)} rows of {len(spec.columns)} columns")
     recipe = Recipe(spec, evidence, catalogue, settings)
     fitted: dict[str, Fitted] = {}
     results: list[Result] = []
+    left_out = {key: why_not(table, place, settings, unsound) for place, key in enumerate(OUTCOME_KEYS)}
     for place, key in enumerate(OUTCOME_KEYS):
-        events = table.events(place)
-        if not enough(table, place, settings):
-            progress(f"{key}: {events} courses with the outcome, too few to fit; the published rate answers")
+        if left_out[key]:
+            progress(f"{key}: {left_out[key]}; the published rate answers")
             continue
         fitted[key] = fit_outcome(table, recipe.plan(table, place, settings.seed))
         results += _judged(table, recipe, place, fitted[key])
-        progress(f"{key}: {events} courses with the outcome, {fitted[key].rounds} trees")
-    return Trained(_bundle(cohort, name, table, recipe, fitted, results), tuple(results), len(table))
+        progress(f"{key}: {table.events(place)} courses with the outcome, {fitted[key].rounds} trees")
+    about = _about(name, settings, _data(cohort, name), results)
+    card = _card(about, table, {key: why for key, why in left_out.items() if why})
+    bundle = _bundle(table, recipe, fitted, about, card)
+    return Trained(bundle, tuple(results), len(table))
 
 
 def prior_only(catalogue: Catalogue, name: str, settings: Settings) -> Bundle:
     """A bundle without any training data: the published rates alone, and it says so."""
     evidence = pool(catalogue)
-    about = _about(name, settings, {"name": "none", "courses": 0, "synthetic": False, "fingerprint": ""}, [])
+    about = _about(
+        name, settings, {"name": "none", "courses": 0, "synthetic": False, "fingerprint": "", "grading": {}}, []
+    )
     policy = Policy(INTENDED_USE, {}, (), *AGES)
-    return _with_golden(Bundle(full(catalogue), evidence, {}, {}, policy, {}, _card(about, {}), about), catalogue)
+    return _with_golden(Bundle(full(catalogue), evidence, {}, {}, policy, {}, _card(about, None, {}), about), catalogue)
 
 
-def enough(table: Table, outcome: int, settings: Settings) -> bool:
-    """Whether an outcome has enough courses with and without it to be fitted."""
-    label = table.label[table.usable(outcome), outcome]
-    return min(table.events(outcome), int((label == 0).sum())) >= settings.fewest_events
+def why_not(table: Table, outcome: int, settings: Settings, unsound: Collection[str]) -> str:
+    """Why an outcome cannot be fitted or judged on a table; empty where it can.
+
+    unsound: outcomes whose labels were taken out, because follow-up is too short or one class is empty.
+    """
+    if OUTCOME_KEYS[outcome] in unsound:
+        return "labels are one-sided (follow-up is shorter than the horizon for most courses, or one class is empty)"
+    known = table.usable(outcome)
+    without = len(np.unique(table.course[known & (table.label[:, outcome] == 0)]))
+    if min(table.events(outcome), without) < settings.fewest_events:
+        return f"{table.events(outcome)} courses with the outcome and {without} without, too few"
+    return ""
 
 
 def _judged(table: Table, recipe: Recipe, outcome: int, fitted: Fitted) -> list[Result]:
@@ -103,28 +126,46 @@ def _judged(table: Table, recipe: Recipe, outcome: int, fitted: Fitted) -> list[
     return judge(part, outcome, scores, recipe.settings)
 
 
+def _data(cohort: Cohort, name: str) -> dict[str, Any]:
+    """What the manifest says of the training data. synthetic: whether any course was, so that the warning stays."""
+    return {
+        "name": name,
+        "courses": len(cohort),
+        "synthetic": any(one.startswith(SYNTHETIC_PREFIX) for one in cohort.course_ids),
+        "fingerprint": cohort.fingerprint,
+        "grading": {event.value: _grading(cohort, event) for event in (Event.CRS_GRADE, Event.ICANS_GRADE)},
+    }
+
+
+def _grading(cohort: Cohort, event: Event) -> str:
+    """The grading system of an event's labels."""
+    charted = cohort.events.loc[cohort.events["event"].eq(event.value), "grading"]
+    systems = sorted({system or "not stated" for system in charted})
+    if len(systems) > 1:
+        return f"mixed: {', '.join(systems)}"
+    return systems[0] if systems else "not stated"
+
+
 def _bundle(
-    cohort: Cohort, name: str, table: Table, recipe: Recipe, fitted: Mapping[str, Fitted], results: list[Result]
+    table: Table,
+    recipe: Recipe,
+    fitted: Mapping[str, Fitted],
+    about: Mapping[str, Any],
+    card: Mapping[str, Any],
 ) -> Bundle:
     held = {
         key: thresholds(table.label[one.rows, OUTCOME_KEYS.index(key)], sigmoid(one.log_odds), recipe.settings)
         for key, one in fitted.items()
     }
-    data = {
-        "name": name,
-        "courses": len(cohort),
-        "synthetic": all(one.startswith(SYNTHETIC_PREFIX) for one in cohort.course_ids),
-        "fingerprint": cohort.fingerprint,
-    }
-    about = _about(name, recipe.settings, data, results)
+    learnt = sorted(set(table.therapy[~np.isnan(table.label).all(axis=1)].tolist()) & set(recipe.evidence))
     bundle = Bundle(
         spec=recipe.spec,
         evidence=recipe.evidence,
         boosters={key: one.booster for key, one in fitted.items() if one.booster is not None},
         calibration={key: fitted[key].calibration if key in fitted else PRIOR_ALONE for key in OUTCOME_KEYS},
-        policy=Policy(INTENDED_USE, held, tuple(sorted(set(cohort.courses.therapy))), *AGES),
+        policy=Policy(INTENDED_USE, held, tuple(learnt), *AGES),
         golden={},
-        card=_card(about, _events(table)),
+        card=card,
         about=about,
     )
     return _with_golden(bundle, recipe.catalogue)
@@ -135,10 +176,6 @@ def _with_golden(bundle: Bundle, catalogue: Catalogue) -> Bundle:
     record = golden.record(Predictor(bundle, catalogue))
     parts = {name: getattr(bundle, name) for name in Bundle.__slots__}
     return Bundle(**{**parts, "golden": record})
-
-
-def _events(table: Table) -> dict[str, int]:
-    return {key: table.events(place) for place, key in enumerate(OUTCOME_KEYS)}
 
 
 def _about(name: str, settings: Settings, data: Mapping[str, Any], results: list[Result]) -> dict[str, Any]:
@@ -155,14 +192,16 @@ def _about(name: str, settings: Settings, data: Mapping[str, Any], results: list
     }
 
 
-def _card(about: Mapping[str, Any], events: Mapping[str, int]) -> dict[str, Any]:
+def _card(about: Mapping[str, Any], table: Table | None, left_out: Mapping[str, str]) -> dict[str, Any]:
     data = about["trained_on"]
+    events = {key: table.events(place) for place, key in enumerate(OUTCOME_KEYS)} if table else {}
     return {
         "name": about["name"],
         "intended_use": INTENDED_USE,
         "outcomes": {one.key: one.label for one in OUTCOMES},
         "trained_on": data,
-        "courses_with_outcome": dict(events),
+        "courses_with_outcome": {key: count for key, count in events.items() if key not in left_out},
+        "outcomes_not_fitted": dict(left_out),
         "warning": "trained on SYNTHETIC courses: not for clinical use" if data["synthetic"] else "",
         "external_validation": "unknown",
     }

@@ -96,6 +96,23 @@ def test_peak_without_time_serves_up_to_a_charted_onset() -> None:
     assert of("crs_2plus", *charted) == [1.0, 1.0, "TIME_UNKNOWN", "TIME_UNKNOWN"]
 
 
+def test_peak_without_time_is_not_within_the_horizon_when_its_onset_is_later() -> None:
+    charted = [("a", 20 * 24, "crs_grade", 1), ("a", None, "crs_grade", 3)]
+    assert [of(outcome, *charted) for outcome in ("crs_1plus", "crs_2plus", "crs_3plus")] == [[0.0] * 4] * 3
+    assert of("icans_2plus", ("a", 31 * 24, "icans_grade", 1), ("a", None, "icans_grade", 3)) == [0.0] * 4
+
+
+def test_peak_without_time_is_within_the_horizon_when_its_onset_is_at_the_last_second() -> None:
+    charted = [("a", 14 * 24, "crs_grade", 1), ("a", None, "crs_grade", 3)]
+    assert of("crs_3plus", *charted) == [1.0] * 4
+
+
+def test_peak_without_time_after_the_end_of_follow_up_was_not_looked_for() -> None:
+    charted = [("a", 310, "crs_grade", 1), ("a", None, "crs_grade", 3)]
+    assert of("crs_3plus", *charted, hours=300) == [SHORT] * 4
+    assert of("crs_3plus", *charted, ("a", 305, "death", 1)) == [DIED] * 4
+
+
 def test_peak_without_time_adds_nothing_to_a_timed_grade_as_high() -> None:
     assert of("crs_2plus", ("a", 30, "crs_grade", 2), ("a", None, "crs_grade", 2)) == [1.0, 1.0, GONE, GONE]
     assert of("crs_3plus", ("a", 30, "crs_grade", 2), ("a", None, "crs_grade", 2)) == [0.0] * 4

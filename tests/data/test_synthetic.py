@@ -1,6 +1,8 @@
 """The synthetic cohort keeps the published rates, the canonical contract, and its own exact risk."""
 
+from dataclasses import replace
 from pathlib import Path
+from shutil import copytree
 
 import numpy as np
 import pandas as pd
@@ -214,3 +216,17 @@ def test_rise_starts_before_onset_and_is_whole_after_its_time() -> None:
 def test_a_cohort_needs_a_course() -> None:
     with pytest.raises(ValueError, match="at least one course"):
         synthetic.generate(0, 1)
+
+
+def test_version_changes_with_any_table_a_cohort_is_made_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = synthetic.version()
+    assert (synthetic.version(), len(now)) == (now, synthetic.VERSION_DIGITS)
+    assert synthetic.version(replace(load(), digest="0" * 64)) != now
+    copied = tmp_path / "tables"
+    copytree(synthetic.TABLES, copied)
+    monkeypatch.setattr(synthetic, "TABLES", copied)
+    assert synthetic.version() == now
+    for table in sorted(copied.glob("*.csv")):
+        before = synthetic.version()
+        table.write_bytes(table.read_bytes() + b"\n")
+        assert synthetic.version() != before

@@ -1,6 +1,7 @@
 """The canonical tables: what is accepted, what is refused and how it is counted."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data.clock import seconds_from_hours
 from data.report import RejectionReport
 from data.tables import TABLES, Cohort, cohort_from_frames, read_cohort, utc_seconds, write_cohort
 from features.catalogue import load
-from features.course import HOUR
+from features.course import HOUR, whole_seconds
 from features.errors import DataError, UsageError
+from features.prior import pool
 from tests.data.frames import AXI, TEC, cohort, courses, events, folder, observations
 from tests.real_data import ROOT
 
@@ -270,6 +273,19 @@ def test_event_is_kept_as_a_row_and_as_an_event() -> None:
     assert np.isnan(found.events["seconds"].iloc[1])
 
 
+@pytest.mark.parametrize("event", ["tocilizumab", "corticosteroid", "vasopressor", "step_dose", "death", "hlh"])
+def test_what_was_charted_as_not_given_enters_no_row(event: str) -> None:
+    found = cohort(courses("a"), observations(GOOD), events(("a", 5, event, 0), ("a", 6, event, 1)))
+    charted = found.observations.code == load().code_position(event)
+    assert found.observations.seconds[charted].tolist() == [6 * HOUR]
+    assert found.events["value"].tolist() == [0.0, 1.0]
+
+
+def test_grade_of_nought_is_an_assessment_and_enters_a_row() -> None:
+    found = cohort(courses("a"), None, events(("a", 5, "crs_grade", 0)))
+    assert (found.observations.seconds.tolist(), found.observations.value.tolist()) == ([5 * HOUR], [0.0])
+
+
 def test_comparator_gives_the_limit_and_is_counted() -> None:
     found = cohort(courses("a"), observations(("a", 1, "il6", 400, "pg/mL")).assign(comparator=">"))
     assert found.observations.value.tolist() == [400.0]
@@ -305,6 +321,20 @@ def test_schedule_follows_the_class_and_step_doses_where_the_class_is_unknown() 
     table = courses("a", "b", "c", "d", therapy=[AXI, TEC, "unknown-one", "unknown-two"])
     found = cohort(table, None, events(("d", 72, "step_dose", 2)))
     assert found.step_up.tolist() == [False, True, False, True]
+
+
+def test_step_dose_that_was_not_given_makes_no_step_up_schedule() -> None:
+    table = courses("a", "b", therapy=["unknown-one", "unknown-two"])
+    assert cohort(table, None, events(("a", 72, "step_dose", 0), ("b", 72, "step_dose", 2))).step_up.tolist() == [0, 1]
+
+
+def test_schedule_is_that_of_the_root_class_as_the_published_rates_read_it() -> None:
+    facts = load()
+    nearest = facts.lineage(TEC)[0]
+    classes = dict(facts.classes) | {nearest: replace(facts.classes[nearest], schedule="single-infusion")}
+    changed = replace(facts, classes=classes)
+    found = cohort_from_frames(courses("a", therapy=TEC), observations(), events(), catalogue=changed)
+    assert found.step_up.tolist() == [pool(changed)[TEC].step_up] == [True]
 
 
 def test_sex_becomes_a_flag_and_an_unknown_one_is_noted() -> None:
@@ -346,6 +376,11 @@ def test_time_zones_are_honoured() -> None:
 def test_part_of_a_second_after_the_index_time_is_never_at_it() -> None:
     assert timed("2026-01-01T00:00Z", "2026-01-01T00:00:00.000001Z").observations.seconds.tolist() == [1]
     assert cohort(courses("a"), observations(("a", 0.0001, *GOOD[2:]))).observations.seconds.tolist() == [1]
+
+
+@given(st.floats(-720, 1440))
+def test_hours_of_a_table_become_seconds_by_the_rule_of_a_request(hours: float) -> None:
+    assert seconds_from_hours(np.array([hours])).tolist() == [float(whole_seconds(hours))]
 
 
 def test_time_without_offset_or_without_start_is_rejected() -> None:
@@ -490,6 +525,15 @@ def test_existing_folder_is_kept_unless_overwriting_is_asked_for(tmp_path: Path)
     write_cohort(path, courses("a"), observations(GOOD), events(), "parquet", overwrite=True)
     assert read_cohort(path).course_ids.tolist() == ["a"]
     assert [entry.name for entry in tmp_path.iterdir()] == ["cohort"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_file_is_never_taken_for_the_folder_of_a_cohort(tmp_path: Path, overwrite: bool) -> None:
+    (tmp_path / "notes").write_text("kept")
+    for target, problem in ((tmp_path / "notes", "a file of that name exists"), (tmp_path / "notes" / "in", "be made")):
+        with pytest.raises(UsageError, match=problem):
+            write_cohort(target, courses("a"), observations(GOOD), events(), "csv", overwrite=overwrite)
+    assert (tmp_path / "notes").read_text() == "kept"
 
 
 def test_example_rows_of_the_documentation_are_sound(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from features import prior
 from features.catalogue_types import CRS_GRADINGS
+from features.course import Event
 from features.outcomes import OUTCOME_KEYS, OUTCOMES
 from features.prior import RATES, History, Prior, Timing
 from tests.builders import CATALOGUE, NOT_KNOWN, cohort, evidence, pooled
@@ -343,3 +344,23 @@ def test_log_odds_are_those_of_the_probabilities() -> None:
     fractions = SHIPPED.fractions(rows, Timing(array(12.0), np.array([2])))
     margins = SHIPPED.margins(rows, fractions, NOTHING_CHARTED)[0]
     assert 1 / (1 + np.exp(-margins)) == pytest.approx(asked(SHIPPED, "teclistamab", "mm", 12.0, 2), rel=1e-12)
+
+
+# A new dose
+
+
+@given(
+    st.sampled_from(["teclistamab", "talquetamab", "tarlatamab", "epcoritamab", "t-cell-engager"]),
+    st.integers(1, 4),
+    st.floats(0, 240),
+    st.integers(1, 2),
+    st.floats(0, 240),
+)
+def test_a_charted_lower_grade_never_makes_a_worse_one_less_likely_under_a_step_up_schedule(
+    therapy: str, dose: int, hours: float, grade: int, since: float
+) -> None:
+    clean = asked(SHIPPED, therapy, "", hours, dose)
+    reacted = asked(SHIPPED, therapy, "", hours, dose, charted(grade, 0, min(since, hours), 0))
+    for place, outcome in enumerate(OUTCOMES):
+        if outcome.event == Event.CRS_GRADE and outcome.grade > grade:
+            assert reacted[place] >= clean[place]

@@ -332,3 +332,12 @@ def test_a_part_of_the_columns_holds_what_they_hold_among_all(names: tuple[str, 
     rows = RowBuilder(kept, Prior(evidence()), CATALOGUE).build(snapshots(CATALOGUE, courses))
     places = [full_spec().names.index(name) for name in kept.names]
     assert rows.values.tobytes() == np.ascontiguousarray(build(*courses).values[:, places]).tobytes()
+
+
+def test_a_new_dose_starts_the_wait_for_a_worse_grade_anew() -> None:
+    held = [Observed(Event.CRS_GRADE, 24 * HOUR, 1.0)]
+    late = CourseInput("teclistamab", "mm", 72 * HOUR, 0, 1, {}, tuple(held))
+    dosed = CourseInput("teclistamab", "mm", 72 * HOUR, 72 * HOUR, 2, {}, tuple(held))
+    place = [one.key for one in OUTCOMES].index("crs_2plus")
+    without, with_dose = (build(one).prior[0, place] for one in (late, dosed))
+    assert with_dose > without

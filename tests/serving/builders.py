@@ -32,6 +32,7 @@ GOLDEN_COURSES = [
     CourseInput("teclistamab", "mm", 0, observations=(Observed("crp", -3600, 12.0),)),
 ]
 TRAINED = ("crs_2plus",)
+TRAINED_ON = {"name": "random", "courses": 200, "synthetic": True, "grading": {"crs_grade": "ASTCT-2019"}}
 
 
 def example(**changes: Any) -> dict[str, Any]:
@@ -70,9 +71,16 @@ def trained_bundle() -> Bundle:
             boosters={key: _random_booster(held.spec.names) for key in TRAINED},
             calibration={key: replace(bundle.PRIOR_ALONE, early_slope=1.0, late_slope=1.0) for key in TRAINED},
             policy=policy,
-            about={"name": "t", "trained_on": {"name": "random", "courses": 200, "synthetic": True}},
+            about={"name": "t", "trained_on": dict(TRAINED_ON)},
         )
     )
+
+
+def fitted_without_trees(*outcomes: str) -> Bundle:
+    """Outcomes (TRAINED if none are named) whose calibration was moved by data, and no tree anywhere."""
+    moved = {key: replace(bundle.PRIOR_ALONE, intercept=-0.2) for key in outcomes or TRAINED}
+    policy = trained_bundle().policy
+    return replace(prior_bundle(), calibration=moved, policy=policy, about=trained_bundle().about)
 
 
 def _random_booster(names: tuple[str, ...]) -> bytes:

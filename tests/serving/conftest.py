@@ -30,7 +30,8 @@ def tables() -> Catalogue:
     return catalogue.load()
 
 
-def _ask(bundle: Bundle) -> Ask:
+def asking(bundle: Bundle) -> Ask:
+    """Answers a request body from that bundle, without a server."""
     answerer = Answerer(Predictor(bundle, catalogue.load()), "7")
 
     def ask(body: dict[str, Any]) -> dict[str, Any]:
@@ -44,13 +45,13 @@ def _ask(bundle: Bundle) -> Ask:
 @pytest.fixture(scope="session")
 def ask_prior() -> Ask:
     """Answers a request body from published rates alone, without a server."""
-    return _ask(prior_bundle())
+    return asking(prior_bundle())
 
 
 @pytest.fixture(scope="session")
 def ask_trained() -> Ask:
     """Answers a request body with one trained outcome, without a server."""
-    return _ask(trained_bundle())
+    return asking(trained_bundle())
 
 
 @pytest.fixture(scope="module")

@@ -2,17 +2,32 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from features import catalogue
+from features.bundle import PRIOR_ALONE
 from features.catalogue import Catalogue
 from features.outcomes import OUTCOME_KEYS
+from features.predict import Predictor
 from features.scores import easix
+from serving.answerer import Answerer
+from serving.guard import TRAINED_HOURS_AFTER_DOSE, TRAINED_HOURS_AFTER_INFUSION
+from serving.page import index
 from serving.published import nearest
-from tests.serving.builders import EXAMPLE, TRAINED, example, prior_bundle, trained_bundle, with_course
-from tests.serving.conftest import Ask
+from tests.serving.builders import (
+    EXAMPLE,
+    TRAINED,
+    example,
+    fitted_without_trees,
+    prior_bundle,
+    trained_bundle,
+    with_course,
+)
+from tests.serving.conftest import Ask, asking
 
 
 def codes(notes: list[dict[str, Any]]) -> list[str]:
@@ -52,7 +67,7 @@ def test_an_answer_has_the_documented_shape(ask_trained: Ask) -> None:
         "hours_since_dose": 24.0,
         "dose_number": 1,
         "horizon_days": {key: 14 if key.startswith("crs") else 30 for key in OUTCOME_KEYS},
-        "grading": "ASTCT-2019",
+        "grading": "CRS: ASTCT-2019; ICANS: published rates, several systems",
         "therapy": "axicabtagene-ciloleucel",
         "indication": "dlbcl",
     }
@@ -77,7 +92,6 @@ def test_two_calls_get_two_ids_and_one_answer(ask_trained: Ask) -> None:
 
 
 def test_probabilities_are_those_of_the_predictor_in_full(ask_trained: Ask, tables: Catalogue) -> None:
-    from features.predict import Predictor
     from features.single import snapshots
     from serving.decode import predict_request
     from serving.intake import take
@@ -129,6 +143,9 @@ def test_what_comes_after_the_index_time_changes_nothing_but_a_caution(ask_train
         (with_course(therapy="lifileucel"), "no-published-evidence"),
         (with_course(therapy="rituximab"), "therapy-class-not-evaluated"),
         (with_course(therapy="new", therapy_class="til"), "therapy-class-not-evaluated"),
+        (example(events=[{"event": "death", "hours": 24}]), "course-ended"),
+        (example(events=[{"event": "death", "hours": 3, "value": 1}]), "course-ended"),
+        (example(events=[{"event": "crs_grade", "value": 5, "hours": 24}]), "course-ended"),
         (example(hours_since_start=-0.001), "index-before-start"),
         (example(hours_since_start=30 * 24), "index-after-horizon"),
         (example(hours_since_start=61 * 24), "index-after-horizon"),
@@ -141,6 +158,11 @@ def test_what_is_not_evaluated_has_a_reason_and_no_risk(ask_prior: Ask, body: di
     assert answer["status"] == "not_evaluated"
     assert reason in codes(answer["not_evaluated"])
     assert answer["risks"] == []
+
+
+def test_a_death_after_the_index_time_or_none_ends_nothing(ask_prior: Ask) -> None:
+    for death in ({"hours": 24.001}, {"hours": 3, "value": 0}):
+        assert ask_prior(example(events=[{"event": "death", **death}]))["status"] == "evaluated"
 
 
 @pytest.mark.parametrize("age", [18, 100])
@@ -191,8 +213,96 @@ def test_treatment_before_the_index_time_is_said(ask_prior: Ask, event: str) -> 
     assert "treated-before-index" not in codes(ask_prior(example(events=[{"event": event, "hours": 25}]))["cautions"])
 
 
-def test_an_unknown_age_is_said(ask_prior: Ask) -> None:
-    assert "age-unknown" in codes(ask_prior(with_course(age_years=None))["cautions"])
+def test_treatment_before_the_start_is_prophylaxis(ask_prior: Ask) -> None:
+    given = {hours: ask_prior(example(events=[{"event": "tocilizumab", "hours": hours}])) for hours in (-0.5, 0)}
+    assert "treated-before-index" not in codes(given[-0.5]["cautions"])
+    assert "treated-before-index" in codes(given[0]["cautions"])
+
+
+def test_an_unknown_age_is_said_only_where_the_intended_use_limits_ages(ask_prior: Ask) -> None:
+    held = prior_bundle()
+    all_ages = asking(replace(held, policy=replace(held.policy, age_low=0.0, age_high=110.0)))
+    unknown = with_course(age_years=None)
+    assert "age-unknown" in codes(ask_prior(unknown)["cautions"])
+    assert "age-unknown" not in codes(all_ages(unknown)["cautions"])
+    assert [all_ages(with_course(age_years=age))["status"] for age in (0, 110)] == ["evaluated"] * 2
+
+
+def test_a_bundle_without_trees_whose_calibration_was_fitted_is_a_model() -> None:
+    answerer = Answerer(Predictor(fitted_without_trees(), catalogue.load()), "7")
+    answer = asking(fitted_without_trees())(example(events=[]))
+    assert {key: one["basis"] for key, one in risks(answer).items()} == {
+        key: "model" if key in TRAINED else "published-rate" for key in OUTCOME_KEYS
+    }
+    assert answer["model"]["trained_on"] == {"name": "random", "courses": 200, "synthetic": True}
+    assert "published-rates-only" not in codes(answer["cautions"])
+    assert "therapy-not-in-training-data" in codes(
+        asking(fitted_without_trees())(with_course(therapy="tisa-cel"))["cautions"]
+    )
+    assert [one["basis"] for one in answerer.facts["outcomes"]].count("model") == len(TRAINED)
+    page = index(answerer).decode()
+    assert page.count("trained on data") == len(TRAINED)
+    assert "random, 200 courses" in page
+
+
+def test_a_booster_less_bundle_with_untouched_calibration_is_published_rates_alone() -> None:
+    held = replace(prior_bundle(), calibration=dict.fromkeys(OUTCOME_KEYS, PRIOR_ALONE))
+    answer = asking(held)(example(events=[]))
+    assert {one["basis"] for one in answer["risks"]} == {"published-rate"}
+    assert answer["model"]["trained_on"]["name"] == "published rates alone"
+    assert "published-rates-only" in codes(answer["cautions"])
+
+
+@pytest.mark.parametrize(
+    ("stated", "told"),
+    [
+        ({"crs_grade": "ASTCT-2019", "icans_grade": "ASTCT-2019"}, "ASTCT-2019"),
+        ({"crs_grade": "Lee-2014", "icans_grade": "CTCAE-5"}, "CRS: Lee-2014; ICANS: CTCAE-5"),
+        ({"crs_grade": "mixed: ASTCT-2019, Penn", "icans_grade": "not stated"}, None),
+        ({"crs_grade": "ASTCT-2019"}, "CRS: ASTCT-2019; ICANS: not stated"),
+        ({}, "not stated"),
+        (None, "not stated"),
+    ],
+)
+def test_the_grading_is_that_of_the_labels(stated: dict[str, str] | None, told: str | None) -> None:
+    held = fitted_without_trees("crs_2plus", "icans_3plus")
+    about = {**held.about, "trained_on": {**held.about["trained_on"], "grading": stated}}
+    found = asking(replace(held, about=about))(EXAMPLE)["question"]["grading"]
+    assert found == (told or "CRS: mixed: ASTCT-2019, Penn; ICANS: not stated")
+
+
+def test_without_training_data_the_grading_is_that_of_published_rates(ask_prior: Ask) -> None:
+    assert ask_prior(EXAMPLE)["question"]["grading"] == "published rates, several systems"
+
+
+@pytest.mark.parametrize(
+    ("therapy", "doses", "latest"),
+    [
+        ("axi-cel", [], TRAINED_HOURS_AFTER_INFUSION),
+        ("teclistamab", [], TRAINED_HOURS_AFTER_DOSE),
+        ("teclistamab", [{"event": "step_dose", "hours": 48}], 48 + TRAINED_HOURS_AFTER_DOSE),
+    ],
+)
+def test_an_index_time_later_than_training_asked_is_said(
+    ask_trained: Ask, therapy: str, doses: list[dict[str, Any]], latest: float
+) -> None:
+    body = {**with_course(therapy=therapy), "events": doses}
+    told = {
+        hours: "index-time-outside-training" in codes(ask_trained({**body, "hours_since_start": hours})["cautions"])
+        for hours in (latest, latest + 0.001)
+    }
+    assert told == {latest: False, latest + 0.001: True}
+
+
+def test_the_hours_of_training_are_those_of_the_data_room() -> None:
+    from data.cohort import DOSE_HOURS, INFUSION_HOURS
+
+    assert max(INFUSION_HOURS) == TRAINED_HOURS_AFTER_INFUSION
+    assert max(DOSE_HOURS) == TRAINED_HOURS_AFTER_DOSE
+
+
+def test_published_rates_know_no_training_time(ask_prior: Ask) -> None:
+    assert "index-time-outside-training" not in codes(ask_prior(example(hours_since_start=100))["cautions"])
 
 
 def test_missing_names_each_analyte_of_the_spec_that_was_not_sent(ask_prior: Ask, tables: Catalogue) -> None:
@@ -243,8 +353,6 @@ def test_nothing_published_is_left_out_not_guessed(tables: Catalogue) -> None:
 def test_a_batch_answers_each_course_as_if_it_were_alone(tables: Catalogue, ask_trained: Ask) -> None:
     import json
 
-    from features.predict import Predictor
-    from serving.answerer import Answerer
     from serving.decode import batch_request
     from serving.intake import take_batch
 

@@ -3,9 +3,11 @@
 import json
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from features.catalogue import Catalogue
+from features.course import whole_seconds
 from serving.decode import batch_request, predict_request
 from serving.intake import FURTHEST_HOURS, Intake, take, take_batch
 from serving.refusal import RefusalError
@@ -76,8 +78,10 @@ def test_sex_becomes_the_column_of_the_row(tables: Catalogue) -> None:
         (event(value=1.5), "value-not-plausible", "$.events[0].value"),
         (event(value=6), "value-not-plausible", "$.events[0].value"),
         (event(value=-1), "value-not-plausible", "$.events[0].value"),
-        (event(event="tocilizumab", value=0), "value-not-plausible", "$.events[0].value"),
-        (event(event="step_dose", value=0), "value-not-plausible", "$.events[0].value"),
+        (event(event="tocilizumab", value=2), "value-not-plausible", "$.events[0].value"),
+        (event(event="step_dose", value=51), "value-not-plausible", "$.events[0].value"),
+        (event(hours=-1), "value-not-accepted", "$.events[0].hours"),
+        (event(event="icans_grade", value=0, hours=-0.01), "value-not-accepted", "$.events[0].hours"),
         (with_course(age_years=111), "value-not-plausible", "$.course.age_years"),
         (with_course(age_years=-1), "value-not-plausible", "$.course.age_years"),
         (with_course(ecog=6), "value-not-plausible", "$.course.ecog"),
@@ -174,7 +178,10 @@ def doses(index: float, *events: dict[str, Any], therapy: str = "teclistamab") -
         (doses(50, {"hours": 0}, {"hours": 48}), 48 * 3600, 2),
         (doses(48, {"hours": 0}, {"hours": 48}), 48 * 3600, 2),
         (doses(47, {"hours": 0}, {"hours": 48}), 0, 1),
-        (doses(100, {"hours": 96, "value": 3}), 96 * 3600, 3),
+        (doses(100, {"hours": 96, "value": 3}), 96 * 3600, 2),
+        (doses(100, {"hours": 0, "value": 2}, {"hours": 96, "value": 2}, {"hours": 96}), 96 * 3600, 2),
+        (doses(100, {"hours": -24}, {"hours": 96}), 96 * 3600, 2),
+        (doses(100, {"hours": 48}, {"hours": 96, "value": 0}), 48 * 3600, 2),
         (doses(100, {"hours": 48, "value": 2}, {"hours": 96}, {"hours": 120}), 96 * 3600, 3),
     ],
 )
@@ -183,6 +190,80 @@ def test_the_latest_dose_at_or_before_the_index_time_counts(
 ) -> None:
     course = taken(tables, body).course
     assert (course.dose_seconds, course.dose_number) == (seconds, number)
+
+
+@pytest.mark.parametrize(
+    ("events", "said"),
+    [
+        ([{"hours": 48, "value": 2}], []),
+        ([{"hours": 0, "value": 1}, {"hours": 48}, {"hours": 96, "value": 3}], []),
+        ([{"hours": 96, "value": 3}], ["dose-number-differs"]),
+        ([{"hours": 0, "value": 2}, {"hours": 48, "value": 2}], ["dose-number-differs"]),
+        ([{"hours": 48, "value": 2}, {"hours": 48, "value": 3}], ["dose-number-differs"]),
+        ([{"hours": 101, "value": 9}], ["observations-after-index"]),
+    ],
+)
+def test_a_stated_dose_number_that_differs_from_the_count_is_said(
+    tables: Catalogue, events: list[dict[str, Any]], said: list[str]
+) -> None:
+    assert codes(taken(tables, doses(100, *events))) == said
+
+
+def test_doses_are_numbered_as_in_training(tables: Catalogue) -> None:
+    from data.cohort import index_table
+    from data.tables import cohort_from_frames
+
+    charted: list[dict[str, Any]] = [
+        {"hours": 30, "value": 5},
+        {"hours": 30, "value": 1},
+        {"hours": 72.0001, "value": 2},
+    ]
+    course = {"course_id": "a", "patient_id": "a", "therapy": "teclistamab", "indication": "mm"}
+    observation = {"course_id": "a", "hours": 1.0, "code": "crp", "value": 5.0, "unit": "mg/L"}
+    events = pd.DataFrame([{"course_id": "a", "event": "step_dose", **one} for one in charted])
+    cohort = cohort_from_frames(
+        pd.DataFrame([{**course, "follow_up_hours": 900.0}]), pd.DataFrame([observation]), events
+    )
+    asked = index_table(cohort)
+    assert sorted(set(asked.dose_number.tolist())) == [1, 2, 3]
+    for place, index in enumerate(asked.index_seconds.tolist()):
+        found = taken(tables, doses(index / 3600, *charted)).course
+        expected = (index, asked.dose_seconds[place], asked.dose_number[place])
+        assert (found.index_seconds, found.dose_seconds, found.dose_number) == expected
+
+
+@pytest.mark.parametrize("name", ["tocilizumab", "corticosteroid", "oxygen", "step_dose", "death", "hlh"])
+def test_an_event_of_value_0_was_not_given_and_is_ignored(tables: Catalogue, name: str) -> None:
+    not_given = taken(tables, example(events=[{"event": name, "value": 0, "hours": 1}]))
+    assert not_given == taken(tables, example(events=[]))
+    assert not_given != taken(tables, example(events=[{"event": name, "value": 1, "hours": 1}]))
+
+
+def test_a_grade_of_0_is_a_value(tables: Catalogue) -> None:
+    (seen,) = (one for one in taken(tables, event(value=0)).course.observations if one.code == "crs_grade")
+    assert seen.value == 0.0
+
+
+def test_a_grade_at_the_start_is_accepted(tables: Catalogue) -> None:
+    assert [one.seconds for one in taken(tables, event(hours=0)).course.observations if one.code == "crs_grade"] == [0]
+
+
+@pytest.mark.parametrize(
+    ("hours", "seconds"),
+    [(0.0001, 1), (1 / 3, 1200), (1.99999, 7200), (23.99986, 86_400), (-3.00001, -10_800), (24.0, 86_400)],
+)
+def test_hours_become_the_seconds_of_training(tables: Catalogue, hours: float, seconds: int) -> None:
+    body = {**observation(hours=hours), "events": []}
+    assert [one.seconds for one in taken(tables, body).course.observations] == [seconds]
+    assert int(whole_seconds(hours)) == seconds
+
+
+def test_what_is_stamped_within_a_second_after_the_index_time_is_not_seen(tables: Catalogue) -> None:
+    intake = taken(tables, observation(hours=24 + 0.4 / 3600))
+    assert [one for one in intake.course.observations if one.code == "crp"] == []
+    assert codes(intake) == ["observations-after-index"]
+    graded = taken(tables, event(hours=24 + 0.4 / 3600, grading="Lee-2014"))
+    assert codes(graded) == ["observations-after-index"]
 
 
 def test_a_step_dose_of_a_single_infusion_is_ignored_and_said(tables: Catalogue) -> None:

@@ -45,6 +45,7 @@ def table(label: Array, values: NDArray[Any], patient: NDArray[np.int64] | None 
         "index_name": np.full(n, "0h"),
         "hours": np.zeros(n),
         "begun": np.zeros(shape, dtype=bool),
+        "reached": np.zeros(shape, dtype=bool),
         "treated": np.zeros(n, dtype=bool),
         "therapy": np.full(n, AXI),
     }

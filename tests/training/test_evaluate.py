@@ -99,7 +99,7 @@ def test_cross_validation_repeats_with_other_folds(tables: Catalogue) -> None:
 def test_the_true_risk_is_that_of_the_side_table(
     made_up: SyntheticCohort, cohort: Cohort, cohort_folder: Path, tables: Catalogue
 ) -> None:
-    held, _ = assemble(cohort, Prior(pool(tables)), tables, 1)
+    held, _, _ = assemble(cohort, Prior(pool(tables)), tables, 1)
     found = true_risk(held, cohort, cohort_folder / "truth.parquet")
     truth = made_up.truth.set_index(["outcome", "course_id", "index"])["risk"]
     for place in (0, 7, 500, 1200):
@@ -133,7 +133,8 @@ def test_a_bundle_is_judged_beside_the_true_risk(of_bundle: list[Result]) -> Non
 def test_an_outcome_without_a_booster_is_judged_by_its_published_rate(of_bundle: list[Result]) -> None:
     found = {one.predictor: one for one in of_bundle if (one.outcome, one.index_time) == ("crs_3plus", "all")}
     model, published = found["model"].metrics["log_loss"], found["published_rate"].metrics["log_loss"]
-    assert model.value == pytest.approx(published.value, abs=1e-12)
+    # As served: a probability above that of the milder grade is held down to it, which moves a few rows a little.
+    assert model.value == pytest.approx(published.value, rel=1e-3)
 
 
 def test_results_are_plain_json_where_undefined_is_null() -> None:

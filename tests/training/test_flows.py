@@ -209,7 +209,7 @@ def real_results(tables: Catalogue) -> dict[tuple[str, str, str], Result]:
     found = cohort_from_frames(raw.courses, raw.observations, raw.events)
     evidence = pool(tables)
     settings = config.Settings(repeats=3, rounds=60, bootstrap=0)
-    held, spec = assemble(found, Prior(evidence), tables, settings.workers)
+    held, spec, _ = assemble(found, Prior(evidence), tables, settings.workers)
     recipe = Recipe(spec, evidence, tables, settings)
     results: list[Result] = []
     for key in ("crs_1plus", "crs_2plus"):

@@ -25,7 +25,7 @@ from tests.training.builders import AXI
 from tests.training.conftest import SMALL, TINY
 from training.assemble import assemble, build_table, informative
 from training.config import Settings
-from training.train import Trained, enough, metrics_json, prior_only, train
+from training.train import Trained, metrics_json, prior_only, train, why_not
 
 Retrain = Callable[..., Trained]
 
@@ -111,8 +111,9 @@ def test_the_bundle_says_what_it_was_trained_on(trained: Trained, cohort: Cohort
         "courses": 300,
         "synthetic": True,
         "fingerprint": cohort.fingerprint,
+        "grading": {"crs_grade": "ASTCT-2019", "icans_grade": "ASTCT-2019"},
     }
-    assert about["settings"] == TINY.to_json()
+    assert about["settings"] == TINY.recipe()
     assert "SYNTHETIC" in trained.bundle.card["warning"]
     assert trained.bundle.policy.therapies == tuple(sorted(set(cohort.courses.therapy)))
 
@@ -125,7 +126,7 @@ def test_no_course_or_patient_is_named_in_a_bundle(trained: Trained, cohort: Coh
 
 
 def test_the_spec_keeps_only_columns_that_say_something(trained: Trained, cohort: Cohort, tables: Catalogue) -> None:
-    held, spec = assemble(cohort, Prior(pool(tables)), tables, 1)
+    held, spec, _ = assemble(cohort, Prior(pool(tables)), tables, 1)
     assert spec.fingerprint == trained.bundle.spec.fingerprint
     assert held.values.shape == (trained.table_rows, len(spec.columns))
     for place, name in enumerate(spec.names):
@@ -164,8 +165,10 @@ def test_metrics_travel_with_the_bundle(trained: Trained) -> None:
 def test_an_outcome_with_too_few_events_is_answered_from_its_published_rate(
     trained: Trained, tables: Catalogue
 ) -> None:
-    events = trained.bundle.card["courses_with_outcome"]["crs_3plus"]
-    assert 0 < events < TINY.fewest_events
+    assert "too few" in trained.bundle.card["outcomes_not_fitted"]["crs_3plus"]
+    assert "crs_3plus" not in trained.bundle.card["courses_with_outcome"]
+    assert not trained.bundle.fitted("crs_3plus")
+    assert trained.bundle.fitted("crs_2plus")
     assert "crs_3plus" not in trained.bundle.boosters
     assert trained.bundle.calibration["crs_3plus"] == PRIOR_ALONE
     assert trained.bundle.policy.band("crs_3plus", 0.99) == "unbanded"
@@ -176,13 +179,14 @@ def test_an_outcome_with_too_few_events_is_answered_from_its_published_rate(
 
 
 def test_enough_means_enough_of_both_kinds(cohort: Cohort, tables: Catalogue) -> None:
-    held = build_table(cohort, full(tables).keep(["age_years"]), Prior(pool(tables)), tables, 1)
+    held, _ = build_table(cohort, full(tables).keep(["age_years"]), Prior(pool(tables)), tables, 1)
     place = OUTCOME_KEYS.index("crs_3plus")
     events = held.events(place)
-    assert enough(held, place, replace(TINY, fewest_events=events))
-    assert not enough(held, place, replace(TINY, fewest_events=events + 1))
+    assert why_not(held, place, replace(TINY, fewest_events=events), ()) == ""
+    assert "too few" in why_not(held, place, replace(TINY, fewest_events=events + 1), ())
+    assert "one-sided" in why_not(held, place, replace(TINY, fewest_events=events), (OUTCOME_KEYS[place],))
     without = replace(held, label=np.where(held.label == 0, np.nan, held.label))
-    assert not enough(without, place, replace(TINY, fewest_events=1))
+    assert "too few" in why_not(without, place, replace(TINY, fewest_events=1), ())
 
 
 def one_sided_cohorts(few: SyntheticCohort) -> dict[str, dict[str, pd.DataFrame]]:
@@ -198,7 +202,7 @@ def test_labels_that_are_one_sided_are_not_learnt_from(
     retrain: Retrain, few: SyntheticCohort, tables: Catalogue, why: str
 ) -> None:
     settings, changed = replace(SMALL, fewest_events=8), one_sided_cohorts(few)[why]
-    held, _ = assemble(cohort_of(few, **changed), Prior(pool(tables)), tables, 1)
+    held, _, _ = assemble(cohort_of(few, **changed), Prior(pool(tables)), tables, 1)
     for key in ("icans_2plus", "icans_3plus"):
         assert np.isnan(held.label[:, OUTCOME_KEYS.index(key)]).all()
     found = retrain(settings, **changed).bundle
