@@ -19,7 +19,7 @@ class Settings:
 
     seed: int = 20260101
     folds: int = 5
-    repeats: int = 1
+    repeats: int = 5
     fewest_events: int = 20
     rounds: int = 700
     learning_rate: float = 0.03

@@ -35,11 +35,13 @@ LARGE = 5000
 #: Baselines are compared by these alone.
 COMPARED = ("auroc", "log_loss", "brier")
 ALL_TIMES = "all"
+#: Treatment changes what would have come, so that treated courses are judged apart, too.
+TREATED, UNTREATED = "all, treated before", "all, not treated before"
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One predictor on one outcome at one index time ("all" for every index time together)."""
+    """One predictor on one outcome at one index time, or at all of them ("all" and its two parts by treatment)."""
 
     outcome: str
     index_time: str
@@ -51,13 +53,20 @@ class Result:
 
 def judge(table: Table, outcome: int, scores: Mapping[str, Array], settings: Settings) -> list[Result]:
     """Metrics of each predictor on one outcome; scores: predictor -> (repeats, N) log-odds, NaN where absent."""
-    usable = table.usable(outcome)
-    results = []
-    for name in (*np.unique(table.index_name[usable]).tolist(), ALL_TIMES):
-        group = usable & ((table.index_name == name) | (name == ALL_TIMES))
-        for predictor, score in scores.items():
-            results.append(_judge_one(table, outcome, name, predictor, score, group, settings))
-    return results
+    return [
+        _judge_one(table, outcome, name, predictor, score, group, settings)
+        for name, group in _groups(table, table.usable(outcome))
+        for predictor, score in scores.items()
+    ]
+
+
+def _groups(table: Table, usable: NDArray[np.bool_]) -> list[tuple[str, NDArray[np.bool_]]]:
+    """Each index time, all of them, and all apart by whether the course was treated before the index time."""
+    groups = [(name, usable & (table.index_name == name)) for name in np.unique(table.index_name[usable]).tolist()]
+    groups.append((ALL_TIMES, usable))
+    if (usable & table.treated).any():
+        groups += [(TREATED, usable & table.treated), (UNTREATED, usable & ~table.treated)]
+    return groups
 
 
 def _judge_one(
@@ -179,7 +188,7 @@ def to_json(results: Iterable[Result]) -> list[dict[str, Any]]:
 def flat(results: Iterable[Result]) -> dict[str, float]:
     """Metric name -> value, for a tracker: "crs_2plus.24h.model.auroc"; undefined ones are left out."""
     return {
-        f"{one.outcome}.{one.index_time}.{one.predictor}.{name}".replace("+", "-plus-"): found.value
+        f"{one.outcome}.{one.index_time}.{one.predictor}.{name}".replace("+", "-plus-").replace(", ", " "): found.value
         for one in results
         for name, found in one.metrics.items()
         if math.isfinite(found.value)
