@@ -159,7 +159,7 @@ def evaluate(
     cross_validate: Annotated[
         bool, typer.Option("--cross-validate", help="Judge the recipe on this cohort instead: train and test in folds.")
     ] = False,
-    repeats: Annotated[int, typer.Option(help="Repeats of the cross-validation.", min=1)] = 5,
+    repeats: Annotated[int | None, typer.Option(help="Repeats of the cross-validation; 5 by default.", min=1)] = None,
     settings: Settings = None,
     out: Annotated[Path | None, typer.Option(help="Write the results as JSON, too.")] = None,
 ) -> None:
@@ -169,7 +169,7 @@ def evaluate(
     _check_out(out)
     chosen = config.read(settings)
     if cross_validate:
-        flows.cross_validate(_home(), cohort, chosen, repeats, out, _tracking_uri())
+        flows.cross_validate(_home(), cohort, chosen, repeats or chosen.repeats, out, _tracking_uri())
     else:
         flows.evaluate(_home(), cohort, version, chosen, out, _tracking_uri())
 

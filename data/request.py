@@ -4,11 +4,12 @@ from typing import Any
 
 import numpy as np
 
+from data.contract import GRADES
 from data.event_rows import took_place
 from data.tables import Cohort
 from features.catalogue import Catalogue, load
 from features.catalogue_types import Analyte
-from features.course import COURSE_NUMBERS, HOUR, LATEST_SECONDS, LOOKBACK_SECONDS, Observations, whole_seconds
+from features.course import COURSE_NUMBERS, HOUR, LATEST_SECONDS, LOOKBACK_SECONDS, Event, Observations, whole_seconds
 from features.errors import UsageError
 
 #: The range of a course column that is a flag.
@@ -76,9 +77,14 @@ def _events(cohort: Cohort, place: int, last: float) -> list[dict[str, Any]]:
     mine = charted["course"].eq(place) & charted["seconds"].between(-LOOKBACK_SECONDS, last) & took_place(charted)
     columns = ("event", "value", "seconds", "grading")
     return [
-        {"event": event, "value": float(value), "hours": float(seconds) / HOUR, **_graded_by(grading)}
+        {"event": event, "value": _told(event, value), "hours": float(seconds) / HOUR, **_graded_by(grading)}
         for event, value, seconds, grading in zip(*(charted.loc[mine, name] for name in columns), strict=True)
     ]
+
+
+def _told(event: str, value: float) -> float:
+    """A grade or the number of a dose as it is; anything else was given, however a site counts it."""
+    return float(value) if event in (*GRADES, Event.STEP_DOSE.value) else 1.0
 
 
 def _graded_by(grading: str) -> dict[str, str]:

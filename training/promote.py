@@ -10,7 +10,7 @@ from bentoml._internal.models.model import ModelStore
 
 from features import bundle, catalogue
 from features.errors import BundleError, StoreError
-from features.home import MODEL_NAME, Home, Live, read_previous, write_live
+from features.home import MODEL_NAME, Home, Live, make_folder, read_previous, write_live
 from features.predict import Predictor, verify_golden
 from training import tracking
 
@@ -86,5 +86,5 @@ def _holds(store: ModelStore, tag: str, digest: str) -> bool:
 def _model_store(home: Home) -> ModelStore:
     """The store of this deployment, whatever BENTOML_HOME said when bentoml was first imported."""
     folder = home.bentoml / "models"
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     return ModelStore(str(folder))

@@ -26,7 +26,7 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 from features import bundle
 from features.errors import StoreError, UsageError
-from features.home import MODEL_NAME, Home
+from features.home import MODEL_NAME, Home, make_folder
 from features.outcomes import OUTCOME_KEYS
 from training.evaluate import flat
 from training.train import Trained, metrics_json
@@ -57,7 +57,7 @@ def store(home: Home, uri: str | None = None) -> Iterator[MlflowClient]:
 
     StoreError where the store cannot be used.
     """
-    _make(home.folder)
+    make_folder(home.folder)
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     mlflow.set_tracking_uri(_with_driver(uri) if uri else home.mlflow_uri)
     with (home.folder / "mlflow.lock").open("w") as lock:
@@ -67,13 +67,6 @@ def store(home: Home, uri: str | None = None) -> Iterator[MlflowClient]:
         yield client
     except MlflowException as error:
         raise StoreError("MLflow", _first_line(error), "check the tracking store") from error
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(folder.name, f"the folder cannot be made ({error.strerror})", "check CRS_RISK_HOME") from error
 
 
 def _with_driver(uri: str) -> str:
