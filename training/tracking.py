@@ -139,7 +139,7 @@ def _parameters(trained: Trained) -> dict[str, str]:
         "courses": str(about["trained_on"]["courses"]),
         "rows": str(trained.table_rows),
         "columns": str(len(trained.bundle.spec.columns)),
-        "outcomes_fitted": ", ".join(sorted(trained.bundle.boosters)),
+        "outcomes_fitted": ", ".join(key for key in OUTCOME_KEYS if trained.bundle.fitted(key)),
     }
     return {key: value[:LONGEST] for key, value in {**settings, **facts}.items()}
 
