@@ -174,11 +174,12 @@ def shuffled(batch: Snapshots, seed: int = 3) -> Snapshots:
 
 @functools.cache
 def small_booster(names: tuple[str, ...], seed: int = 0) -> bytes:
-    """A booster of a few shallow trees on random rows, as UBJSON."""
+    """A booster of a few shallow trees on random rows, as UBJSON; the first column, of hours, is what it splits on."""
     random = np.random.default_rng(seed)
     values = random.normal(size=(200, len(names))).astype(np.float32)
     values[random.random(values.shape) < 0.3] = np.nan
-    label = (random.random(200) < 0.4).astype(float)
+    values[:, 0] = random.uniform(0, 100, 200)
+    label = (random.random(200) < np.where(values[:, 0] > 40, 0.7, 0.2)).astype(float)
     matrix = xgboost.DMatrix(values, label=label, feature_names=list(names), nthread=1)
     settings = {"objective": "binary:logistic", "base_score": 0.5, "max_depth": 2, "eta": 0.4, "nthread": 1}
     return bytes(xgboost.train(settings, matrix, 4).save_raw("ubj"))

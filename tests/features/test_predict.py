@@ -123,7 +123,7 @@ def test_the_trees_weight_moves_from_the_early_to_the_late_slope(hours: float, w
 
 def test_the_clock_runs_until_the_event_has_begun() -> None:
     waiting, begun = (CALIBRATION.combine(parts(-1.0, 48.0, one, CAR_T), np.zeros(1))[0] for one in (False, True))
-    assert waiting == pytest.approx(0.5 + 0.8 * -1.0 - 0.3 * math.log(3), rel=1e-12)
+    assert waiting == pytest.approx(0.5 + 0.8 * -1.0 - 0.3 * math.log(1 + 48 / 12), rel=1e-12)
     assert begun == pytest.approx(0.5 + 0.8 * -1.0 + 1.5, rel=1e-12)
 
 
@@ -241,12 +241,18 @@ def test_the_golden_courses_of_a_bundle_are_verified() -> None:
 @pytest.mark.parametrize("name", ["intercept", "prior_slope", "early_slope", "late_slope"])
 def test_one_calibration_number_changed_by_a_little_is_refused(name: str) -> None:
     held = trained_bundle().calibration["crs_1plus"]
-    nudged = replace(held, **{name: getattr(held, name) * (1 + 1e-12)})
+    nudged = replace(held, **{name: getattr(held, name) * (1 + 1e-6)})
     with pytest.raises(
         BundleError, match=r"golden\.json: golden course \d+ no longer gives its recorded answer"
     ) as caught:
         verify_golden(with_calibration(trained_bundle(), crs_1plus=nudged))
     assert "\n" not in str(caught.value)
+
+
+def test_the_last_bits_of_a_logarithm_are_another_processor_and_not_another_model() -> None:
+    held = trained_bundle().calibration["crs_1plus"]
+    nudged = replace(held, intercept=held.intercept * (1 + 1e-12))
+    assert verify_golden(with_calibration(trained_bundle(), crs_1plus=nudged)) >= 8
 
 
 def test_another_rule_of_the_row_is_refused() -> None:
