@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from data.contract import GRADES
+from data.contract import FLAG, GRADES
 from data.event_rows import took_place
 from data.tables import Cohort
 from features.catalogue import Catalogue, load
@@ -12,8 +12,6 @@ from features.catalogue_types import Analyte
 from features.course import COURSE_NUMBERS, HOUR, LATEST_SECONDS, LOOKBACK_SECONDS, Event, Observations, whole_seconds
 from features.errors import UsageError
 
-#: The range of a course column that is a flag.
-FLAG = (0.0, 1.0)
 #: A course column that the service asks for by another name.
 SEX = {0.0: "F", 1.0: "M"}
 

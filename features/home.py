@@ -13,6 +13,8 @@ from features.errors import StoreError
 
 #: The name of the model in MLflow's registry and in the BentoML model store.
 MODEL_NAME = "crs-risk"
+#: The part of a stored or recorded model that is the bundle's folder.
+BUNDLE_FOLDER = "bundle"
 VARIABLE = "CRS_RISK_HOME"
 
 

@@ -6,12 +6,9 @@ from pathlib import Path
 
 from features import bundle, catalogue
 from features.errors import StoreError
-from features.home import Home, Live, read_live
+from features.home import BUNDLE_FOLDER, Home, Live, read_live
 from features.predict import Predictor, verify_golden
 from serving.answerer import Answerer
-
-#: Part of a BentoML model that holds the bundle; beside it lies BentoML's own model.yaml.
-BUNDLE_FOLDER = "bundle"
 
 
 def open_live(home: Home) -> Answerer:

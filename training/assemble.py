@@ -24,9 +24,10 @@ def assemble(cohort: Cohort, prior: Prior, catalogue: Catalogue, workers: int) -
 
     An outcome whose labels are one-sided (a class is empty, or follow-up is too short for most) has no label at all.
     """
-    table, one_sided_outcomes = build_table(cohort, full(catalogue), prior, catalogue, workers)
-    spec = informative(full(catalogue), table.values)
-    columns = np.array([full(catalogue).names.index(name) for name in spec.names])
+    widest = full(catalogue)
+    table, one_sided_outcomes = build_table(cohort, widest, prior, catalogue, workers)
+    spec = informative(widest, table.values)
+    columns = np.flatnonzero(np.isin(widest.names, spec.names))
     slim = replace(table, values=np.ascontiguousarray(table.values[:, columns]))
     return slim, spec.with_ranges(slim.values), one_sided_outcomes
 

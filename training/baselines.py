@@ -16,6 +16,16 @@ Array = NDArray[np.float64]
 SCORES = {"easix": "easix_log2", "m_easix": "m_easix_log2"}
 
 
+def out_of_fold(part: Table, fold_of: NDArray[np.int64], outcome: int) -> dict[str, Array]:
+    """(N,) log-odds of the two fitted baselines, each row's from the other folds. fold_of: (N,)."""
+    held = {name: np.empty(len(part)) for name in FITTED}
+    for fold in np.unique(fold_of):
+        train, test = part.take(fold_of != fold), part.take(fold_of == fold)
+        for name, baseline in FITTED.items():
+            held[name][fold_of == fold] = baseline(train, test, outcome)
+    return held
+
+
 def base_rate(train: Table, test: Table, outcome: int) -> Array:
     """(N,) log-odds of the training folds' event rate at the row's own index time."""
     result = np.empty(len(test))
@@ -45,6 +55,10 @@ def _pipeline() -> Pipeline:
         StandardScaler(),
         LogisticRegression(C=0.05, solver="newton-cholesky", max_iter=100),
     )
+
+
+#: Baselines that are fitted: name -> how its log-odds of test rows come from train rows.
+FITTED = {"base_rate": base_rate, "logistic_regression": logistic_regression}
 
 
 def _plain(table: Table) -> Array:

@@ -114,19 +114,17 @@ def cross_validate_outcome(table: Table, recipe: Recipe, outcome: int) -> list[R
     rows = np.flatnonzero(table.usable(outcome))
     part = table.take(rows)
     label = part.label[:, outcome]
-    found: dict[str, list[Array]] = {"model": [], "base_rate": [], "logistic_regression": [], "published_rate": []}
+    found: dict[str, list[Array]] = {"model": [], **{name: [] for name in baselines.FITTED}, "published_rate": []}
     for repeat in range(recipe.settings.repeats):
         seed = recipe.settings.seed + repeat
         fold_of = fold_of_rows(part.patient, label.astype(np.int64), recipe.settings.folds, seed)
-        held = {name: np.empty(len(part)) for name in found}
+        model = np.empty(len(part))
         for fold in np.unique(fold_of):
             train, test = part.take(fold_of != fold), part.take(fold_of == fold)
             fitted = fit_outcome(train, recipe.plan(train, outcome, seed))
-            held["model"][fold_of == fold] = predict_outcome(fitted, test, outcome)
-            held["base_rate"][fold_of == fold] = baselines.base_rate(train, test, outcome)
-            held["logistic_regression"][fold_of == fold] = baselines.logistic_regression(train, test, outcome)
-        held["published_rate"] = part.prior[:, outcome]
-        for name, score in held.items():
+            model[fold_of == fold] = predict_outcome(fitted, test, outcome)
+        fitted_baselines = baselines.out_of_fold(part, fold_of, outcome)
+        for name, score in {"model": model, **fitted_baselines, "published_rate": part.prior[:, outcome]}.items():
             found[name].append(score)
     scores = {name: np.array(score) for name, score in found.items()}
     return judge(part, outcome, {**scores, **published(part, recipe.spec)}, recipe.settings)

@@ -113,10 +113,11 @@ def estimate(
     label (n,); scores (repeats, n) log-odds, over whose rows a metric is averaged; patient (n,) says whose row it is.
     A resample in which a metric is undefined is left out.
     """
+    drawn = resamples(patient, draws, seed)
     return {
         name: _interval(
             _averaged(METRICS[name], label, scores, np.ones(len(label))),
-            np.array([_averaged(METRICS[name], label, scores, weight) for weight in resamples(patient, draws, seed)]),
+            np.array([_averaged(METRICS[name], label, scores, weight) for weight in drawn]),
         )
         for name in names
     }

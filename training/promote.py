@@ -10,11 +10,10 @@ from bentoml._internal.models.model import ModelStore
 
 from features import bundle, catalogue
 from features.errors import BundleError, StoreError
-from features.home import MODEL_NAME, Home, Live, make_folder, read_previous, write_live
+from features.home import BUNDLE_FOLDER, MODEL_NAME, Home, Live, make_folder, read_previous, write_live
 from features.predict import Predictor, verify_golden
 from training import tracking
 
-BUNDLE_FOLDER = "bundle"
 #: Characters of the digest that name a bundle in the model store.
 TAG_LENGTH = 16
 

@@ -26,14 +26,13 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 from features import bundle
 from features.errors import StoreError, UsageError
-from features.home import MODEL_NAME, Home, make_folder
+from features.home import BUNDLE_FOLDER, MODEL_NAME, Home, make_folder
 from features.outcomes import OUTCOME_KEYS
 from training.evaluate import flat
 from training.train import Trained, metrics_json
 
 EXPERIMENT = "crs-risk"
 CHAMPION, CHALLENGER = "champion", "challenger"
-BUNDLE_ARTIFACT = "bundle"
 #: A file that MLflow runs to make the registered model; nothing of it is pickled.
 MODEL_CODE = Path(__file__).with_name("mlflow_model.py")
 #: What MLflow says although the model comes with an explicit signature and takes JSON documents.
@@ -92,7 +91,7 @@ def log_training(home: Home, trained: Trained, source: Path, uri: str | None = N
     """
     about = trained.bundle.about
     with store(home, uri) as client, tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch) / BUNDLE_ARTIFACT
+        folder = Path(scratch) / BUNDLE_FOLDER
         digest = bundle.write(trained.bundle, folder)
         with mlflow.start_run(experiment_id=_experiment(client), run_name=f"train {about['name']}") as run:
             mlflow.log_params(_parameters(trained))
@@ -114,7 +113,7 @@ def _log_model(folder: Path) -> str:
         info = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(MODEL_CODE),
-            artifacts={BUNDLE_ARTIFACT: str(folder)},
+            artifacts={BUNDLE_FOLDER: str(folder)},
             signature=_signature(),
             pip_requirements=[f"{name}=={version(name)}" for name in ("crs-risk", "numpy", "xgboost-cpu")],
         )
@@ -225,7 +224,7 @@ def fetch(home: Home, which: str, target: Path, uri: str | None = None) -> Regis
             local = mlflow.artifacts.download_artifacts(
                 artifact_uri=f"models:/{MODEL_NAME}/{found.version}", dst_path=scratch
             )
-            held = Path(local) / "artifacts" / BUNDLE_ARTIFACT
+            held = Path(local) / "artifacts" / BUNDLE_FOLDER
             digest = bundle.write(bundle.read(held, found.tags["bundle_digest"]), target)
     return Registered(str(found.run_id), str(found.version), digest)
 

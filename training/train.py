@@ -111,15 +111,9 @@ def _judged(table: Table, recipe: Recipe, outcome: int, fitted: Fitted) -> list[
     fold_of = fold_of_rows(
         part.patient, part.label[:, outcome].astype(np.int64), recipe.settings.folds, recipe.settings.seed
     )
-    base, logistic = np.empty(len(part)), np.empty(len(part))
-    for fold in np.unique(fold_of):
-        train_rows, test_rows = part.take(fold_of != fold), part.take(fold_of == fold)
-        base[fold_of == fold] = baselines.base_rate(train_rows, test_rows, outcome)
-        logistic[fold_of == fold] = baselines.logistic_regression(train_rows, test_rows, outcome)
     scores = {
         "model": fitted.log_odds[None],
-        "base_rate": base[None],
-        "logistic_regression": logistic[None],
+        **{name: score[None] for name, score in baselines.out_of_fold(part, fold_of, outcome).items()},
         "published_rate": part.prior[:, outcome][None],
         **published(part, recipe.spec),
     }

@@ -19,11 +19,10 @@ import xgboost
 
 from features import bundle, catalogue, prior, spec
 from features.bundle import Bundle
-from features.home import MODEL_NAME, Home, Live, write_live
+from features.home import BUNDLE_FOLDER, MODEL_NAME, Home, Live, write_live
 from features.policy import Policy, Thresholds
 from features.predict import Predictor, answers
 from features.single import CourseInput, Observed
-from serving.store import BUNDLE_FOLDER
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = json.loads((ROOT / "serving" / "example_request.json").read_text())
