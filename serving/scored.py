@@ -1,50 +1,83 @@
-"""Published scores of a course at its index time, from the latest values, with what went into them."""
+"""Published scores beside the model: all of them, computed or with what they lack. None is a probability of CRS."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any
 
-import numpy as np
-
+from features import score_facts
 from features.catalogue import Catalogue
-from features.scores import easix, m_easix
 from features.single import Observed
-from serving.answer import Input, Score, rounded
-from serving.guard import hours
+from serving.findings import NOTHING_KNOWN, Known
+from serving.score_inputs import AtLimit, Seen
+from serving.score_parts import about
+from serving.score_shape import Score
+from serving.scores_hlh import hlh_2004, hscore
+from serving.scores_laboratory import albi, car_hematotox, ratio
+from serving.scores_rules import early_rule, severe4
 
-SOURCE = "Pennisi 2021, Blood Adv, doi:10.1182/bloodadvances.2020003885"
-_INPUTS = {"easix": ("ldh", "creatinine", "platelets"), "m_easix": ("ldh", "crp", "platelets")}
-
-
-def scores(catalogue: Catalogue, observations: Iterable[Observed]) -> tuple[Score, ...]:
-    """EASIX and modified EASIX, each only where all of its inputs are known and it can be computed."""
-    latest = _latest(observations)
-    computed = (_score(catalogue, name, latest) for name in _INPUTS)
-    return tuple(one for one in computed if one)
+#: The root class of the therapies for which most scores were made.
+CAR_T = "car-t"
 
 
-def _score(catalogue: Catalogue, name: str, latest: dict[str, Observed]) -> Score | None:
-    if not all(key in latest for key in _INPUTS[name]):
-        return None
-    held = [latest[key] for key in _INPUTS[name]]
-    value = _value(name, *(np.array([one.value]) for one in held))
-    if not np.isfinite(value):
-        return None
-    inputs = (
-        Input(one.code, rounded(one.value), catalogue.analytes[one.code].unit, hours(one.seconds)) for one in held
+def scores(
+    catalogue: Catalogue,
+    observations: Iterable[Observed],
+    *,
+    index_seconds: int | None = None,
+    therapy: str = "",
+    numbers: Mapping[str, float] | None = None,
+    findings: Known = NOTHING_KNOWN,
+    at_limit: AtLimit = frozenset(),
+) -> tuple[Score, ...]:
+    """All scores of a course at its index time, in a fixed order, whatever the order of the observations.
+
+    observations: at or before the index time, canonical units. index_seconds: that of the latest observation if None.
+    numbers: course columns (age_years, prophylactic_tocilizumab are read). findings, at_limit: as serving.intake has.
+    """
+    held = tuple(observations)
+    index = max((one.seconds for one in held), default=0) if index_seconds is None else index_seconds
+    seen = Seen(catalogue, score_facts.load(), held, index, at_limit)
+    facts = numbers or {}
+    other_therapy = _is_other(catalogue, therapy)
+    prophylaxis = facts.get("prophylactic_tocilizumab") == 1
+    return (
+        ratio("easix", seen, other_therapy),
+        ratio("s_easix", seen, other_therapy),
+        ratio("m_easix", seen, other_therapy),
+        car_hematotox(seen, other_therapy),
+        hscore(seen, findings),
+        hlh_2004(seen, findings, facts.get("age_years")),
+        early_rule("gust", seen, prophylaxis, other_therapy),
+        early_rule("hay", seen, prophylaxis, other_therapy),
+        severe4(seen.facts, findings),
+        albi(seen),
     )
-    return Score(name, rounded(value), tuple(inputs), SOURCE)
 
 
-def _value(name: str, ldh: np.ndarray, second: np.ndarray, platelets: np.ndarray) -> float:
-    """CRP is held in mg/L and enters m-EASIX in mg/dL."""
-    score = easix(ldh, second, platelets) if name == "easix" else m_easix(ldh, second / 10.0, platelets)
-    return float(score[0])
+@cache
+def _is_other(catalogue: Catalogue, therapy: str) -> bool:
+    """Whether the therapy is known to be no CAR-T cells, for which most of these scores were made."""
+    above = catalogue.lineage(therapy) if therapy else ()
+    return bool(above) and above[-1] != CAR_T
 
 
-def _latest(observations: Iterable[Observed]) -> dict[str, Observed]:
-    """The latest of each code; of several at one time the larger, as in the row."""
-    found: dict[str, Observed] = {}
-    for one in observations:
-        held = found.get(one.code)
-        if held is None or (one.seconds, one.value) >= (held.seconds, held.value):
-            found[one.code] = one
-    return found
+@cache
+def score_list() -> dict[str, Any]:
+    """For GET /model: every score with what it was made for, and those that are not computed, with why."""
+    tables = score_facts.load()
+    return {
+        "computed": [
+            {"name": key, "title": one.name, "source": one.source, "verified": one.verified, "about": about(key)}
+            for key, one in tables.scores.items()
+        ],
+        "not_implemented": [
+            {
+                "score": one.score,
+                "read": one.read,
+                "missing": one.missing,
+                "source": one.source,
+                "verified": one.verified,
+            }
+            for one in tables.not_implemented
+        ],
+    }
