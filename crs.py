@@ -16,6 +16,9 @@ Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)]
 Settings = Annotated[Path | None, typer.Option(help="TOML file with training settings, see docs/training.md.")]
 Format = Annotated[str, typer.Option(help="parquet or csv.")]
+Derive = Annotated[
+    bool, typer.Option("--derive-grades", help="Grade CRS from vitals and treatments if no grade was charted.")
+]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.", min=0)]
 
 
@@ -84,11 +87,11 @@ def cohort_synth(
 
 
 @cohort_app.command("check")
-def cohort_check(cohort: Folder) -> None:
+def cohort_check(cohort: Folder, derive_grades: Derive = False) -> None:
     """Read a cohort, report what was rejected and how many courses are left. Example: crs cohort check cohorts/mine"""
     from training import flows
 
-    flows.check(cohort)
+    flows.check(cohort, derive_grades)
 
 
 @cohort_app.command("convert")
@@ -106,6 +109,23 @@ def cohort_convert(
     flows.convert(mapping, out, data, format)
 
 
+@cohort_app.command("rates")
+def cohort_rates(
+    cohort: Folder,
+    minimum: Annotated[
+        int | None, typer.Option(help="Fewer courses than this show no rate; 10 by default.", min=1)
+    ] = None,
+) -> None:
+    """Set a cohort's rates per product beside the published ones. Example: crs cohort rates cohorts/mine"""
+    from data.product_rates import MINIMUM_COURSES, compare
+    from data.product_rates_text import explained, table
+    from data.tables import read_cohort
+    from features.catalogue import load
+
+    fewest = minimum or MINIMUM_COURSES
+    print(table(compare(read_cohort(cohort), load()), fewest), explained(fewest), sep="\n\n")
+
+
 @cohort_app.command("request")
 def cohort_request(
     cohort: Folder,
@@ -119,6 +139,27 @@ def cohort_request(
 
 
 @app.command()
+def hazard(
+    assay: Annotated[Path, typer.Argument(help="An assay file, see docs/in-vitro-hazard.md.")],
+    therapy: Annotated[str, typer.Option(help="Key, name or alias of the therapy; a new key with --class and --name.")],
+    therapy_class: Annotated[
+        str, typer.Option("--class", help="Class of a therapy that is not in the catalogue.")
+    ] = "",
+    name: Annotated[str, typer.Option(help="Name of a therapy that is not in the catalogue.")] = "",
+    reviewer: Annotated[str, typer.Option(help="Who answers for this reading; without it nothing is written.")] = "",
+    out: Annotated[Path | None, typer.Option(help="Table of evidence to append the reviewed rows to.")] = None,
+    therapies_out: Annotated[Path | None, typer.Option(help="Table to append a new therapy's row to.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Class the in-vitro hazard of a therapy per assay format. Example: crs hazard assay.csv --therapy tgn1412"""
+    from data import hazard_report
+
+    for path in (out, therapies_out):
+        _check_out(path)
+    hazard_report.run(assay, therapy, therapy_class, name, reviewer, out, therapies_out, as_json)
+
+
+@app.command()
 def train(
     cohort: Annotated[Path | None, typer.Argument(help="A cohort; not needed with --prior-only.")] = None,
     name: Annotated[str, typer.Option(help="What to call the data; the folder's name by default.")] = "",
@@ -126,6 +167,7 @@ def train(
     prior_only: Annotated[
         bool, typer.Option("--prior-only", help="A bundle of published rates, without any data.")
     ] = False,
+    derive_grades: Derive = False,
 ) -> None:
     """Train, judge and register a model. Example: crs train cohorts/mine"""
     from features.errors import UsageError
@@ -136,7 +178,8 @@ def train(
     elif cohort is None:
         raise UsageError("COHORT", "no cohort given", "name a cohort's folder, or use --prior-only")
     else:
-        flows.train(_home(), cohort, name or cohort.resolve().name, config.read(settings), _tracking_uri())
+        called = name or cohort.resolve().name
+        flows.train(_home(), cohort, called, config.read(settings), _tracking_uri(), derive_grades)
 
 
 @app.command()
@@ -162,6 +205,7 @@ def evaluate(
     repeats: Annotated[int | None, typer.Option(help="Repeats of the cross-validation; 5 by default.", min=1)] = None,
     settings: Settings = None,
     out: Annotated[Path | None, typer.Option(help="Write the results as JSON, too.")] = None,
+    derive_grades: Derive = False,
 ) -> None:
     """Judge a model, or the recipe, on a cohort. Example: crs evaluate cohorts/mine --cross-validate"""
     from training import config, flows
@@ -169,9 +213,28 @@ def evaluate(
     _check_out(out)
     chosen = config.read(settings)
     if cross_validate:
-        flows.cross_validate(_home(), cohort, chosen, repeats or chosen.repeats, out, _tracking_uri())
+        flows.cross_validate(_home(), cohort, chosen, repeats or chosen.repeats, out, _tracking_uri(), derive_grades)
     else:
-        flows.evaluate(_home(), cohort, version, chosen, out, _tracking_uri())
+        flows.evaluate(_home(), cohort, version, chosen, out, _tracking_uri(), derive_grades)
+
+
+@app.command()
+def grade(
+    file: Annotated[Path, typer.Argument(help="A table (.csv) or the body of POST /grade (.json).")],
+    scheme: Annotated[
+        list[str] | None, typer.Option(help="Grade by this scheme; may be repeated. The file's own by default.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the answers of POST /grade as JSON.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Write the grades as CSV, too.")] = None,
+) -> None:
+    """Grade CRS and ICANS from raw findings, see docs/grading.md. Example: crs grade cases.csv --out grades.csv
+
+    Exit codes: 0 all cases were read, the ungradable ones included; 2 an option or scheme is wrong; 3 the file is.
+    """
+    from serving.grade_file import grade_file
+
+    _check_out(out)
+    grade_file(file, scheme or (), as_json, out, print, lambda line: print(line, file=sys.stderr))
 
 
 @app.command()

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from features import catalogue, prior, spec
+from features import catalogue, pooling, prior, spec
 from features.course import DAY, HOUR, Courses, Observations, Snapshots
 from features.rows import RowBuilder
 
@@ -53,7 +53,7 @@ def make(courses: int, seed: int) -> Snapshots:
 
 def builder() -> RowBuilder:
     table = catalogue.load()
-    return RowBuilder(spec.full(table), prior.Prior(prior.pool(table)), table)
+    return RowBuilder(spec.full(table), prior.Prior(pooling.pool(table)), table)
 
 
 def polars_statistics(snapshots: Snapshots) -> object:

@@ -17,6 +17,7 @@ STEPS: tuple[tuple[str, tuple[Reason, ...]], ...] = (
     ("out: not under follow-up", (Reason.NOT_UNDER_FOLLOW_UP,)),
     ("at risk", AT_RISK),
     ("out: time of the peak grade unknown", (Reason.TIME_UNKNOWN,)),
+    ("out: derived grade open", (Reason.GRADE_OPEN,)),
     ("out: died before the horizon's end", (Reason.DIED,)),
     ("out: follow-up shorter than the horizon", (Reason.FOLLOW_UP_SHORT,)),
     ("labelled", (Reason.LABELLED,)),

@@ -8,11 +8,7 @@ from numpy.typing import NDArray
 
 from data.tables import Cohort
 from features.course import HOUR, LATEST_SECONDS, Courses, Event, Observations, Snapshots
-
-#: Hours after a single infusion at which the question is asked.
-INFUSION_HOURS = (0, 24, 48, 72)
-#: Hours after each dose of a step-up schedule at which the question is asked.
-DOSE_HOURS = (0, 12, 24)
+from features.index_times import DOSE_HOURS, INFUSION_HOURS
 
 
 @dataclass(frozen=True, slots=True)

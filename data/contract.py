@@ -12,8 +12,8 @@ from data.sieve import Sieve
 from features.catalogue import Catalogue
 from features.course import COURSE_NUMBERS, Event
 from features.errors import DataError
+from features.grading_types import GRADINGS
 
-GRADINGS = ("ASTCT-2019", "Lee-2014", "Penn", "CTCAE-5")
 GRADES = (Event.CRS_GRADE.value, Event.ICANS_GRADE.value)
 COMPARATORS = ("", "<", ">")
 FLAG = (0.0, 1.0)
@@ -29,7 +29,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
 OPTIONAL: dict[str, tuple[str, ...]] = {
     "courses": ("site", "start_time", "sex"),
     "observations": ("time", "comparator", "upper_limit"),
-    "events": ("time", "grading"),
+    "events": ("time", "grading", "detail"),
 }
 
 

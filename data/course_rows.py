@@ -144,7 +144,7 @@ def _schedule(text: str, catalogue: Catalogue) -> str:
     the horizon from the same dose.
     """
     found = catalogue.find_therapy(text)
-    return catalogue.classes[catalogue.lineage(found.key)[-1]].schedule if found else ""
+    return catalogue.schedule(found.key) if found else ""
 
 
 def rows_position(names: pd.Series, position: dict[str, int], sieve: Sieve) -> NDArray[np.int64]:

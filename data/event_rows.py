@@ -13,13 +13,19 @@ from data.observation_rows import check_period
 from data.report import RejectionReport
 from data.sieve import Mask, Sieve, numbers, words
 from features.catalogue import Catalogue
+from features.course import Event
+from features.grading_tables import find
 
 MOST_SEVERE = 5
 
 
 @dataclass(frozen=True, slots=True)
 class EventRows:
-    """events: course (position), seconds (NaN = peak grade of unknown time), event, grading ("" = unstated), value."""
+    """events: course (position), seconds (NaN = peak grade of unknown time), event, grading ("" = unstated), value.
+
+    detail, the last column: which vasopressor, or which oxygen device; "" where not stated, "derived" for a grade that
+    was not charted.
+    """
 
     events: pd.DataFrame
     report: RejectionReport
@@ -30,7 +36,7 @@ def event_rows(raw: pd.DataFrame, courses: CourseRows, catalogue: Catalogue) -> 
     check_columns("events", raw, catalogue)
     sieve = Sieve("events", len(raw))
     course = rows_position(words(raw["course_id"]), courses.position, sieve)
-    named = pd.DataFrame({"event": words(raw["event"]).str.lower(), "grading": _grading(raw)})
+    named = pd.DataFrame({"event": words(raw["event"]).str.lower(), "grading": _optional(raw, "grading")})
     check_rows(events_schema(), named, sieve)
     graded = named["event"].isin(GRADES).to_numpy()
     value = _values(raw, graded, sieve)
@@ -38,7 +44,9 @@ def event_rows(raw: pd.DataFrame, courses: CourseRows, catalogue: Catalogue) -> 
     sieve.reject("hours-missing", "hours", np.isnan(seconds) & ~graded)
     sieve.reject("event-before-start", "hours", graded & (seconds < 0))
     check_period(seconds, sieve)
-    events = pd.DataFrame({"course": course, "seconds": seconds, **named, "value": value})
+    detail = _optional(raw, "detail")
+    sieve.note("detail-unknown", "detail", _not_listed(named["event"], detail))
+    events = pd.DataFrame({"course": course, "seconds": seconds, **named, "value": value, "detail": detail})
     return EventRows(events[sieve.kept].reset_index(drop=True), sieve.report())
 
 
@@ -47,8 +55,17 @@ def took_place(events: pd.DataFrame) -> pd.Series:
     return events["event"].isin(GRADES) | events["value"].gt(0)
 
 
-def _grading(raw: pd.DataFrame) -> pd.Series:
-    return words(raw["grading"]) if "grading" in raw.columns else pd.Series([""] * len(raw), dtype="str")
+def _optional(raw: pd.DataFrame, column: str) -> pd.Series:
+    return words(raw[column]) if column in raw.columns else pd.Series([""] * len(raw), dtype="str")
+
+
+def _not_listed(event: pd.Series, detail: pd.Series) -> Mask:
+    """(rows,) whether a vasopressor or a device is named that features/tables/grading_terms.csv does not list."""
+    strange = np.zeros(len(event), dtype=bool)
+    for name, kind in ((Event.VASOPRESSOR.value, "vasopressor"), (Event.OXYGEN.value, "device")):
+        unknown = [text for text in detail[event.eq(name)].unique() if text and find(kind, text) is None]
+        strange |= (event.eq(name) & detail.isin(unknown)).to_numpy()
+    return strange
 
 
 def _values(raw: pd.DataFrame, graded: Mask, sieve: Sieve) -> NDArray[np.float64]:

@@ -12,9 +12,12 @@ worse (the onset); from the onset on, or without one, its label is unknown for e
 negative alike, so that leaving out does not follow the label. An onset after the horizon's end, or after the end of
 follow-up, puts the peak there too: it is then not reached within the horizon.
 
+A derived grade that is known only as "at least n" (data.derived_grades) leaves the outcomes above n unknown where they
+may have been reached at or before the index time, or were not surely reached but may have been within the horizon.
+
 A course whose follow-up ends before the horizon's end has a label only if it is positive. Where many are so (a horizon
 longer than the source's follow-up), the labelled courses are not a fair sample: the attrition table shows it, and
-`one_sided` names the outcomes.
+`one_sided` names the outcomes. So it is with open grades, which leave out those without the outcome alone.
 """
 
 from dataclasses import dataclass
@@ -43,9 +46,12 @@ class Reason(IntEnum):
     TIME_UNKNOWN = 3
     FOLLOW_UP_SHORT = 4
     DIED = 5
+    GRADE_OPEN = 6
 
 
-AT_RISK = (Reason.LABELLED, Reason.TIME_UNKNOWN, Reason.FOLLOW_UP_SHORT, Reason.DIED)
+AT_RISK = (Reason.LABELLED, Reason.TIME_UNKNOWN, Reason.FOLLOW_UP_SHORT, Reason.DIED, Reason.GRADE_OPEN)
+#: Largest share of those at risk whose derived grade may be open before an outcome is not learnt; a policy.
+LARGEST_OPEN_SHARE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +72,13 @@ class Labels:
 
 @dataclass(frozen=True, slots=True)
 class _Grades:
-    """One graded event as charted: (n, 6) first seconds at each grade or worse; (n,) the peak without a time, or 0."""
+    """One graded event as charted: (n, 6) first seconds at each grade or worse; (n,) the peak without a time, or 0.
+
+    possible: (n, 6) first seconds at which a derived grade was open and may have been that grade or worse.
+    """
 
     first: Floats
+    possible: Floats
     untimed: Floats
     grading: NDArray[np.object_]
 
@@ -90,12 +100,14 @@ def mixed_grading(cohort: Cohort) -> dict[str, tuple[str, ...]]:
 
 def one_sided(labels: list[Labels], largest_share: float = 0.5) -> tuple[str, ...]:
     """Outcomes that cannot be learnt from these labels: at the first index time one class is empty, or more than
-    `largest_share` of those at risk are unlabelled because follow-up was too short."""
+    `largest_share` of those at risk are unlabelled because follow-up was too short, or more than LARGEST_OPEN_SHARE
+    because their derived grade is open."""
     first = labels[0]
     short = (first.reason == Reason.FOLLOW_UP_SHORT).sum(axis=0)
     at_risk = np.isin(first.reason, [int(reason) for reason in AT_RISK]).sum(axis=0)
     positive, negative = (first.value == 1).sum(axis=0), (first.value == 0).sum(axis=0)
-    unfair = (positive == 0) | (negative == 0) | (short > largest_share * at_risk)
+    unclear = (first.reason == Reason.GRADE_OPEN).sum(axis=0) > LARGEST_OPEN_SHARE * at_risk
+    unfair = (positive == 0) | (negative == 0) | (short > largest_share * at_risk) | unclear
     return tuple(outcome.key for outcome, bad in zip(OUTCOMES, unfair, strict=True) if bad)
 
 
@@ -120,7 +132,16 @@ def _grades(cohort: Cohort, event: str) -> _Grades:
     peaks = events[named & events["seconds"].isna()]
     np.maximum.at(untimed, peaks["course"].to_numpy(), peaks["value"].to_numpy())
     timed = (np.isfinite(first) * np.arange(6)).max(axis=1)
-    return _Grades(first, np.where(untimed > timed, untimed, 0.0), _grading(cohort, named))
+    return _Grades(first, _possible(cohort, event), np.where(untimed > timed, untimed, 0.0), _grading(cohort, named))
+
+
+def _possible(cohort: Cohort, event: str) -> Floats:
+    rows = cohort.open_grades[cohort.open_grades["event"].eq(event)]
+    first = np.full((len(cohort), 6), NEVER)
+    for grade in range(6):
+        mine = rows[rows["least"].lt(grade) & rows["most"].ge(grade)]
+        np.minimum.at(first[:, grade], mine["course"].to_numpy(dtype=np.int64), mine["seconds"].to_numpy())
+    return first
 
 
 def _grading(cohort: Cohort, named: pd.Series) -> NDArray[np.object_]:
@@ -154,11 +175,14 @@ def _outcome(
     # A peak is not before its onset, so an onset that comes too late to count rules the peak out as well.
     in_time = np.isinf(onset) | (onset <= np.minimum(end, last))
     positive = np.where(by_peak, (peak >= outcome.grade) & in_time, (reached <= end) & (reached <= last))
+    possible = grades.possible[course, outcome.grade]
+    maybe = (possible <= now) | (~positive & (possible <= np.minimum(end, last)))
     reason = np.select(
         [
             reached <= now,
             last <= now,
             by_peak & (now > 0) & ((onset <= now) | np.isinf(onset)),
+            maybe,
             positive,
             (last < end) & (died <= last),
             last < end,
@@ -167,6 +191,7 @@ def _outcome(
             Reason.ALREADY_HAPPENED,
             Reason.NOT_UNDER_FOLLOW_UP,
             Reason.TIME_UNKNOWN,
+            Reason.GRADE_OPEN,
             Reason.LABELLED,
             Reason.DIED,
             Reason.FOLLOW_UP_SHORT,

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from features.catalogue import Catalogue
 from features.catalogue_tables import read
-from features.prior import RATES, TherapyEvidence, pool
+from features.evidence import RATES, TherapyEvidence
+from features.pooling import pool
 
 Array = NDArray[np.float64]
 
@@ -133,7 +134,7 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """A product with its evidence: rates (len(RATES),) of features.prior.pool, onset laws and dose hours.
+    """A product with its evidence: rates (len(RATES),) of features.pooling.pool, onset laws and dose hours.
 
     dose_share: share of first events by dose; doses beyond the last one given here share its place.
     groups: the schedule and the indication's group, for Flag.applies_to.

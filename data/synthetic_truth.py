@@ -29,12 +29,11 @@ from data.synthetic_laws import (
 )
 from data.synthetic_likelihood import Charted, Residuals, likelihood, residuals_of, take
 from data.synthetic_model import GRADES, GRID_HOURS, Arm, Array, Model
+from features.index_times import DOSE_HOURS, INFUSION_HOURS
 from features.outcomes import OUTCOMES
 
 Ints = NDArray[np.int64]
 
-#: Hours after an infusion, and after each dose of a step-up schedule, at which the question is asked.
-INFUSION_HOURS, DOSE_HOURS = (0, 24, 48, 72), (0, 12, 24)
 _CHUNK = 2000
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from data.clock import MICROSECONDS, UNKNOWN_START
 from data.course_rows import CourseRows, Words, course_rows, step_up
+from data.derived_grades import Derived, derive, no_open_grades
 from data.event_rows import event_rows, took_place
 from data.files import FORMATS, Format, find_table, read_table, write_table
 from data.observation_rows import observation_rows
@@ -32,7 +33,9 @@ class Cohort:
 
     observations: analytes and the timed events (by Event code) that took place, sorted by course, code name, time,
     value, limit.
-    events: course (position), seconds (NaN = a peak grade whose time is unknown), event, grading, value.
+    events: course (position), seconds (NaN = a peak grade whose time is unknown), event, grading, value, detail.
+    open_grades: course (position), seconds, event, least, most: from when a derived grade is known only as at least
+    `least`; no rows where grades were charted.
     start_time: (n,) datetime64[us] UTC, NaT where not stated. follow_up_seconds: (n,) int64 from the start.
     step_up: (n,) whether the schedule is step-up. fingerprint: sha256 hex over all of this but the report.
     """
@@ -40,6 +43,7 @@ class Cohort:
     courses: Courses
     observations: Observations
     events: pd.DataFrame
+    open_grades: pd.DataFrame
     course_ids: Words
     patient_ids: Words
     sites: Words
@@ -53,14 +57,20 @@ class Cohort:
         return len(self.courses)
 
 
-def read_cohort(folder: Path, allowed_rejected: float = ALLOWED_REJECTED, catalogue: Catalogue | None = None) -> Cohort:
+def read_cohort(
+    folder: Path,
+    allowed_rejected: float = ALLOWED_REJECTED,
+    catalogue: Catalogue | None = None,
+    derive_grades: bool = False,
+) -> Cohort:
     """Read and validate a folder of courses, observations and events (CSV or Parquet).
 
     DataError if a table is missing, unreadable or breaks its contract as a whole, or if more than `allowed_rejected`
-    (a fraction) of a table's rows is rejected. Other losses stand in the cohort's report.
+    (a fraction) of a table's rows is rejected. Other losses stand in the cohort's report. derive_grades: grade CRS from
+    vitals and treatments where the cohort charted no CRS grade, see data.derived_grades.
     """
     courses, observations, events = (read_table(find_table(folder, table)) for table in TABLES)
-    return cohort_from_frames(courses, observations, events, allowed_rejected, catalogue)
+    return cohort_from_frames(courses, observations, events, allowed_rejected, catalogue, derive_grades)
 
 
 def cohort_from_frames(
@@ -69,6 +79,7 @@ def cohort_from_frames(
     events: pd.DataFrame,
     allowed_rejected: float = ALLOWED_REJECTED,
     catalogue: Catalogue | None = None,
+    derive_grades: bool = False,
 ) -> Cohort:
     """The cohort of three canonical frames; as read_cohort."""
     facts = catalogue or load()
@@ -79,13 +90,17 @@ def cohort_from_frames(
     check_share(report, allowed_rejected)
     if not len(rows.courses):
         raise DataError("courses", "no course is left after the checks", "see the rejection report")
-    return _cohort(rows, seen.observations, charted.events, report, facts)
+    graded = Derived(charted.events, no_open_grades(), RejectionReport())
+    if derive_grades:
+        graded = derive(rows.courses, seen.observations, charted.events, facts)
+    return _cohort(rows, seen.observations, graded, report + graded.report, facts)
 
 
 def _cohort(
-    rows: CourseRows, seen: Observations, charted: pd.DataFrame, report: RejectionReport, catalogue: Catalogue
+    rows: CourseRows, seen: Observations, graded: Derived, report: RejectionReport, catalogue: Catalogue
 ) -> Cohort:
-    events = charted.sort_values(["course", "seconds", "event", "value", "grading"]).reset_index(drop=True)
+    order = ["course", "seconds", "event", "value", "grading", "detail"]
+    events = graded.events.sort_values(order).reset_index(drop=True)
     observations = _in_order(_with_events(seen, events, catalogue), catalogue)
     dosed = np.zeros(len(rows.courses), dtype=bool)
     doses = events["event"].eq(Event.STEP_DOSE.value) & took_place(events)
@@ -95,6 +110,7 @@ def _cohort(
         courses=rows.courses,
         observations=observations,
         events=events,
+        open_grades=graded.open_grades,
         course_ids=rows.course_ids,
         patient_ids=rows.patient_ids,
         sites=rows.sites,
@@ -102,7 +118,7 @@ def _cohort(
         follow_up_seconds=rows.follow_up_seconds,
         step_up=in_steps,
         report=report,
-        fingerprint=_fingerprint(rows, observations, events, catalogue),
+        fingerprint=_fingerprint(rows, observations, events, graded.open_grades, catalogue),
     )
 
 
@@ -129,7 +145,9 @@ def _name_rank(catalogue: Catalogue) -> NDArray[np.int16]:
     return np.argsort(np.argsort(np.array(catalogue.codes))).astype(np.int16)
 
 
-def _fingerprint(rows: CourseRows, seen: Observations, events: pd.DataFrame, catalogue: Catalogue) -> str:
+def _fingerprint(
+    rows: CourseRows, seen: Observations, events: pd.DataFrame, open_grades: pd.DataFrame, catalogue: Catalogue
+) -> str:
     """sha256 hex over the canonical content, NaN in one form; independent of row order, format and catalogue order."""
     names = np.array(catalogue.codes)[np.unique(seen.code)].tolist()
     place = np.zeros(len(catalogue.codes), dtype="<i2")
@@ -141,6 +159,11 @@ def _fingerprint(rows: CourseRows, seen: Observations, events: pd.DataFrame, cat
     arrays = (courses.numbers, rows.starts, rows.follow_up_seconds, seen.course, place[seen.code], seen.seconds)
     for array in (*arrays, seen.value, seen.limit, *(events[name] for name in ("course", "seconds", "value"))):
         total.update(_bytes(np.asarray(array)))
+    # Only where they say something, so that a cohort without them keeps the fingerprint it had.
+    if events["detail"].ne("").any():
+        total.update(repr(list(events["detail"])).encode())
+    for name in open_grades.columns.drop("event") if len(open_grades) else ():
+        total.update(_bytes(open_grades[name].to_numpy(dtype=np.float64)))
     return total.hexdigest()
 
 

@@ -10,81 +10,21 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from features.calibration import AS_PUBLISHED, PRIOR_ALONE, Calibration
 from features.errors import BundleError
+from features.evidence import TherapyEvidence
+from features.interval import IntervalTable
 from features.outcomes import OUTCOME_KEYS
 from features.policy import Policy
-from features.prior import TherapyEvidence
 from features.spec import Spec
 
-Array = NDArray[np.float64]
-Flags = NDArray[np.bool_]
-
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
-_JSON_FILES = ("calibration.json", "policy.json", "spec.json", "golden.json", "card.json")
-
-
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """How the parts of an answer add up on the log-odds scale.
-
-    log-odds = intercept + prior_slope x prior + the local shift of the therapy + weight(hours) x sum of the trees,
-    + time_slope x elapsed(hours) while the event has not begun, + begun_shift once a milder grade is there.
-    The trees' weight moves from early_slope at the infusion or dose to late_slope, by half its way in 17 hours.
-    """
-
-    intercept: float
-    prior_slope: float
-    time_slope: float
-    begun_shift: float
-    early_slope: float
-    late_slope: float
-    therapy_shift: Mapping[str, float] = field(default_factory=dict)
-
-    def combine(self, parts: "Parts", trees: Array) -> Array:
-        """(n,) log-odds of the answer."""
-        shift = np.array([self.therapy_shift.get(key, 0.0) for key in parts.therapy])
-        clock = np.where(parts.begun, self.begun_shift, self.time_slope * elapsed(parts.hours))
-        known: Array = self.intercept + self.prior_slope * parts.prior + shift + clock
-        return known + self.weight(parts.hours) * trees
-
-    def weight(self, hours: Array) -> Array:
-        """(n,) how far the trees are believed."""
-        return self.late_slope + (self.early_slope - self.late_slope) * freshness(hours)
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What is known of n rows of one outcome besides the trees; all (n,).
-
-    prior: log-odds. hours: since the infusion or the latest dose. begun: whether any grade of the event was charted.
-    therapy: catalogue keys.
-    """
-
-    prior: Array
-    hours: Array
-    begun: Flags
-    therapy: NDArray[np.str_] | tuple[str, ...]
-
-
-def elapsed(hours: Array) -> Array:
-    """(n,) the clock as calibration sees it: ln(1 + half days since the infusion or the latest dose)."""
-    return np.log1p(np.maximum(hours, 0.0) / 12.0)
-
-
-def freshness(hours: Array) -> Array:
-    """(n,) 1 at the infusion or dose, falling by a factor e each day."""
-    return np.exp(-np.maximum(hours, 0.0) / 24.0)
-
-
-PRIOR_ALONE = Calibration(0.0, 1.0, 0.0, 0.0, 0.0, 0.0)
+_JSON_FILES = ("calibration.json", "intervals.json", "policy.json", "spec.json", "golden.json", "card.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +32,7 @@ class Bundle:
     """Everything an answer depends on.
 
     boosters: outcome -> XGBoost model as UBJSON bytes; an outcome without one is answered from the prior.
+    intervals: outcome -> Venn-Abers table, for outcomes that data moved.
     about: name, data and code fingerprints, seeds, settings, metrics, lineage (the manifest without its file list).
     """
 
@@ -99,6 +40,7 @@ class Bundle:
     evidence: Mapping[str, TherapyEvidence]
     boosters: Mapping[str, bytes]
     calibration: Mapping[str, Calibration]
+    intervals: Mapping[str, IntervalTable]
     policy: Policy
     golden: Mapping[str, Any]
     card: Mapping[str, Any]
@@ -106,7 +48,11 @@ class Bundle:
 
     def fitted(self, outcome: str) -> bool:
         """Whether local data moved the outcome's answer, with trees or without; else its published rate stands."""
-        return outcome in self.boosters or self.calibration.get(outcome, PRIOR_ALONE) != PRIOR_ALONE
+        return any(self.moved(outcome))
+
+    def moved(self, outcome: str) -> tuple[bool, ...]:
+        """For each kind of DOSING, whether local data moved the outcome's answers."""
+        return tuple(one != AS_PUBLISHED for one in self.calibration.get(outcome, PRIOR_ALONE).terms)
 
     @property
     def digest(self) -> str:
@@ -167,9 +113,10 @@ def _construct(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Bundl
     boosters = {key: files[_model_name(key)] for key in OUTCOME_KEYS if _model_name(key) in files}
     return Bundle(
         spec=Spec.from_json(parsed["spec.json"]),
-        evidence={one["key"]: _evidence(one) for one in parsed["spec.json"]["evidence"]},
+        evidence={one["key"]: TherapyEvidence.from_json(one) for one in parsed["spec.json"]["evidence"]},
         boosters=boosters,
-        calibration={key: Calibration(**one) for key, one in parsed["calibration.json"].items()},
+        calibration={key: Calibration.from_json(one) for key, one in parsed["calibration.json"].items()},
+        intervals={key: IntervalTable.from_json(one) for key, one in parsed["intervals.json"].items()},
         policy=Policy.from_json(parsed["policy.json"]),
         golden=parsed["golden.json"],
         card=parsed["card.json"],
@@ -182,6 +129,7 @@ def _files(bundle: Bundle) -> dict[str, bytes]:
     spec = {**bundle.spec.to_json(), "evidence": [asdict(one) for one in bundle.evidence.values()]}
     files = {
         "calibration.json": _canonical({key: asdict(one) for key, one in bundle.calibration.items()}),
+        "intervals.json": _canonical({key: asdict(one) for key, one in bundle.intervals.items()}),
         "policy.json": _canonical(bundle.policy.to_json()),
         "spec.json": _canonical(spec),
         "golden.json": _canonical(bundle.golden),
@@ -195,11 +143,6 @@ def _files(bundle: Bundle) -> dict[str, bytes]:
 
 def _model_name(outcome: str) -> str:
     return f"model-{outcome}.ubj"
-
-
-def _evidence(body: Mapping[str, Any]) -> TherapyEvidence:
-    tuples = {key: {name: tuple(row) for name, row in body[key].items()} for key in ("rates", "patients")}
-    return TherapyEvidence(**{**body, **tuples, "step_share": tuple(body["step_share"])})
 
 
 def _canonical(body: Any) -> bytes:

@@ -7,6 +7,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from features import catalogue_joins as joins
+from features.assay_evidence import EVIDENCE_TABLE, AssayEvidence, read_evidence
+from features.assay_facts import AssayFacts, read_facts
 from features.catalogue_tables import read
 from features.catalogue_types import (
     Analyte,
@@ -14,6 +16,7 @@ from features.catalogue_types import (
     Code,
     Comorbidity,
     Conversion,
+    DoseDay,
     EventCode,
     Indication,
     Rate,
@@ -51,6 +54,7 @@ class Catalogue:
     codes: analyte keys, then event names; a position in it is Observations.code.
     course_columns: the columns of Courses.numbers. digest: sha256 hex over the bytes of all table files.
     refused: codes that look like one of ours but must not be pooled with it -> why.
+    assays: what cytokine release assays said of therapies; assay_facts: the tables by which they were judged.
     The remaining maps serve the look-ups below.
     """
 
@@ -61,6 +65,7 @@ class Catalogue:
     therapies: dict[str, Therapy]
     rates: tuple[Rate, ...]
     steps: tuple[Step, ...]
+    dose_days: tuple[DoseDay, ...]
     event_codes: tuple[EventCode, ...]
     codes: tuple[str, ...]
     course_columns: tuple[str, ...]
@@ -73,6 +78,8 @@ class Catalogue:
     therapy_names: Mapping[str, str]
     indication_names: Mapping[str, str]
     positions: Mapping[str, int]
+    assay_facts: AssayFacts
+    assays: tuple[AssayEvidence, ...]
 
     def analyte_by_code(self, system: str, code: str) -> Analyte | None:
         """The analyte of that code (system as in the tables, such as LOINC); None if unknown or refused."""
@@ -111,6 +118,15 @@ class Catalogue:
         parents = {name: row.parent for name, row in self.classes.items()}
         return joins.ancestors(parents, therapy.therapy_class if therapy else key)
 
+    def ancestry(self, key: str) -> tuple[str, ...]:
+        """The therapy or class itself, then its classes up to the root; () for ""; KeyError if unknown."""
+        return tuple(dict.fromkeys((key, *self.lineage(key)))) if key else ()
+
+    def schedule(self, key: str) -> str:
+        """The schedule of a therapy or class, which is its root's; "" for ""; KeyError if unknown."""
+        above = self.lineage(key)
+        return self.classes[above[-1]].schedule if above else ""
+
     def indication_lineage(self, key: str) -> tuple[str, ...]:
         """The indication and the wider ones it belongs to; () for ""; KeyError if unknown."""
         return joins.ancestors({name: row.parent for name, row in self.indications.items()}, key)
@@ -146,8 +162,10 @@ def read_folder(folder: Path) -> Catalogue:
     therapies = joins.keyed("therapies.csv", read(folder / "therapies.csv", Therapy))
     rates = read(folder / "therapy_rates.csv", Rate)
     steps = read(folder / "therapy_steps.csv", Step)
+    dose_days = read(folder / "therapy_doses.csv", DoseDay)
     event_codes = read(folder / "event_codes.csv", EventCode)
-    _check_therapies(classes, therapies, indications, rates, steps)
+    assay_facts = read_facts(folder)
+    _check_therapies(classes, therapies, indications, rates, steps, dose_days)
     joins.check_unique("event_codes.csv", ((row.system, row.code) for row in event_codes))
     known: dict[str, Mapping[str, object]] = {
         "analyte_codes.csv": analytes,
@@ -167,6 +185,7 @@ def read_folder(folder: Path) -> Catalogue:
         therapies=joins.with_codes(therapies, maps["therapy_codes.csv"]),
         rates=rates,
         steps=steps,
+        dose_days=dose_days,
         event_codes=event_codes,
         codes=codes,
         course_columns=(*COURSE_NUMBERS, *comorbidities),
@@ -181,6 +200,8 @@ def read_folder(folder: Path) -> Catalogue:
             "indications.csv", ((key, (row.name, *row.aliases)) for key, row in indications.items())
         ),
         positions={name: place for place, name in enumerate(codes)},
+        assay_facts=assay_facts,
+        assays=read_evidence(folder / EVIDENCE_TABLE, assay_facts, therapies),
     )
 
 
@@ -190,6 +211,7 @@ def _check_therapies(
     indications: Mapping[str, Indication],
     rates: tuple[Rate, ...],
     steps: tuple[Step, ...],
+    dose_days: tuple[DoseDay, ...],
 ) -> None:
     joins.check_tree("therapy_classes.csv", {key: row.parent for key, row in classes.items()})
     joins.check_tree("indications.csv", {key: row.parent for key, row in indications.items()})
@@ -198,6 +220,8 @@ def _check_therapies(
     joins.check_known("therapy_rates.csv", "indication", (row.indication for row in rates), {*indications, ""})
     joins.check_known("therapy_steps.csv", "therapy", (row.therapy for row in steps), therapies)
     joins.check_unique("therapy_steps.csv", ((row.therapy, row.step) for row in steps))
+    joins.check_known("therapy_doses.csv", "therapy", (row.therapy for row in dose_days), therapies)
+    joins.check_unique("therapy_doses.csv", ((row.therapy, row.dose) for row in dose_days))
     joins.check_unique(
         "therapy_rates.csv", ((row.therapy, row.indication, row.trial, str(row.n), row.mitigation) for row in rates)
     )

@@ -268,6 +268,23 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
+class DoseDay:
+    """When one dose of a step-up schedule is given. dose: from 1. day: whole days after the first dose, 0 for it."""
+
+    therapy: str
+    dose: int
+    day: float
+    source: str
+    verified: str
+    note: str
+
+    def __post_init__(self) -> None:
+        _ordered("0, day", 0, self.day)
+        if self.dose < 1 or (self.dose == 1) != (self.day == 0):
+            raise ValueError("dose must count from 1, and dose 1 alone is on day 0")
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """CRS after one dose of a step-up schedule. crs_rate: fraction of all treated, NaN where not known."""
 

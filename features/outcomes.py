@@ -29,6 +29,10 @@ OUTCOMES: tuple[Outcome, ...] = (
     Outcome("icans_3plus", Event.ICANS_GRADE, 3, 30, 30, "ICANS of grade 3 or worse"),
 )
 OUTCOME_KEYS: tuple[str, ...] = tuple(outcome.key for outcome in OUTCOMES)
+#: For each outcome the place of the next milder one of the same event, None where it is the mildest.
+MILDER: tuple[int | None, ...] = tuple(
+    place - 1 if place and OUTCOMES[place - 1].event == one.event else None for place, one in enumerate(OUTCOMES)
+)
 
 
 def outcome(key: str) -> Outcome:

@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+#: In rising order.
+BANDS = ("low", "intermediate", "high")
+
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
@@ -21,6 +24,9 @@ class Thresholds:
     ppv: float
     npv: float
 
+    def to_json(self) -> dict[str, float]:
+        return asdict(self)
+
     def band(self, probability: float) -> str:
         """low, intermediate or high; not-evaluated for NaN."""
         if math.isnan(probability):
@@ -34,12 +40,14 @@ class Thresholds:
 class Policy:
     """How a bundle may be used.
 
-    thresholds: per outcome trained on data. intended_use: one sentence. therapies: keys and classes seen in training.
+    thresholds: per outcome trained on data. intended_use: one sentence. therapies, indications: keys seen in
+    training.
     """
 
     intended_use: str
     thresholds: Mapping[str, Thresholds]
     therapies: tuple[str, ...]
+    indications: tuple[str, ...]
     age_low: float
     age_high: float
 
@@ -48,10 +56,19 @@ class Policy:
         held = self.thresholds.get(outcome)
         return held.band(probability) if held else "unbanded"
 
+    def bands(self, outcome: str, lowest: float, highest: float) -> tuple[str, ...]:
+        """The bands from that of the lowest to that of the highest probability, in rising order."""
+        ends = self.band(outcome, lowest), self.band(outcome, highest)
+        if ends[0] == ends[1]:
+            return ends[:1]
+        return BANDS[BANDS.index(ends[0]) : BANDS.index(ends[1]) + 1]
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Policy":
         thresholds = {key: Thresholds(**one) for key, one in body["thresholds"].items()}
-        return cls(**{**body, "thresholds": thresholds, "therapies": tuple(body["therapies"])})
+        return cls(
+            **{**body, "thresholds": thresholds, **{name: tuple(body[name]) for name in ("therapies", "indications")}}
+        )

@@ -2,17 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import xgboost
 from numpy.typing import NDArray
 
-from features.bundle import PRIOR_ALONE, Bundle, Parts
+from features.bundle import Bundle
+from features.calibration import PRIOR_ALONE, Parts, Stack
 from features.catalogue import Catalogue
 from features.course import Snapshots
 from features.errors import BundleError
-from features.outcomes import OUTCOME_KEYS, OUTCOMES
+from features.interval import around
+from features.outcomes import MILDER, OUTCOME_KEYS, OUTCOMES
 from features.prior import Prior
 from features.rows import RowBuilder, Rows
 from features.single import CourseInput, snapshots
@@ -30,14 +32,32 @@ FAMILIES = tuple(
 class Prediction:
     """n courses; arrays are (n, outcomes) in the order of OUTCOMES.
 
+    trees: sum of the booster's leaves. log_odds: of the answer before it is made coherent.
     probability: coherent across grades; NaN where the outcome has happened already or no evidence covers the therapy.
-    log_odds: of the answer before it is made coherent. trees: sum of the booster's leaves.
+    low, high: ends of the interval around the probability, coherent across grades, NaN where it is.
     """
 
     rows: Rows
     trees: Array
     log_odds: Array
     probability: Array
+    low: Array
+    high: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What makes up the log-odds of n answers: prior + level + clock + columns summed + order = answer.
+
+    prior, level, clock, order: (n, outcomes). level holds the trees' average, too. columns: (n, outcomes, columns), the
+    exact TreeSHAP values of each column, weighted as the trees are. order: what keeping the grades in order took away.
+    """
+
+    prior: Array
+    level: Array
+    clock: Array
+    columns: Array
+    order: Array
 
 
 class Predictor:
@@ -50,7 +70,9 @@ class Predictor:
         self.prior = Prior(bundle.evidence)
         self.builder = _builder(bundle, self.prior, catalogue)
         self.boosters = {key: _load(key, body, bundle.spec.names) for key, body in bundle.boosters.items()}
-        self.calibration = tuple(bundle.calibration.get(key, PRIOR_ALONE) for key in OUTCOME_KEYS)
+        self.stack = Stack([bundle.calibration.get(key, PRIOR_ALONE) for key in OUTCOME_KEYS], MILDER)
+        self._moved = np.array([bundle.moved(key) for key in OUTCOME_KEYS])
+        self._learnt = frozenset(bundle.policy.therapies)
 
     def predict(self, batch: Snapshots, workers: int = 1) -> Prediction:
         """Probabilities of n courses at their index times."""
@@ -59,14 +81,34 @@ class Predictor:
 
     def predict_rows(self, rows: Rows) -> Prediction:
         """Probabilities of rows that this bundle's row-builder made."""
-        trees = np.column_stack([self.trees(key, rows.values) for key in OUTCOME_KEYS])
-        log_odds = np.empty_like(trees)
-        for place, calibration in enumerate(self.calibration):
-            parts = Parts(rows.prior[:, place], rows.hours, rows.begun[:, place], rows.therapy)
-            log_odds[:, place] = calibration.combine(parts, trees[:, place])
-        # A grade that was reached is certain, so it never holds a worse grade down.
-        probability = coherent(np.where(rows.reached, 1.0, sigmoid(log_odds)))
-        return Prediction(rows, trees, log_odds, np.where(rows.reached, np.nan, probability))
+        trees = self._trees(rows.values)
+        log_odds = self.stack.shares(parts_of(rows), trees).log_odds
+        probability, low, high = (
+            np.where(rows.reached, np.nan, _in_order(one, rows))
+            for one in (sigmoid(log_odds), *self._ends(rows, log_odds))
+        )
+        return Prediction(rows, trees, log_odds, probability, np.fmin(low, probability), np.fmax(high, probability))
+
+    def log_odds(self, values: NDArray[np.float32], parts: Parts) -> Array:
+        """(n, outcomes) log-odds, before coherence, of rows that are laid out already; parts of all outcomes."""
+        return self.stack.shares(parts, self._trees(values)).log_odds
+
+    def explain(self, prediction: Prediction, places: NDArray[np.int64]) -> Explanation:
+        """The parts of the answers at those places of a prediction; NaN where there is no answer."""
+        rows = prediction.rows.take(places)
+        parts = parts_of(rows)
+        shares, leaves = self.stack.shares(parts, prediction.trees[places]), self._leaves(rows, parts)
+        return Explanation(
+            prior=shares.prior,
+            level=shares.level + leaves[:, :, -1],
+            clock=shares.clock,
+            columns=leaves[:, :, :-1],
+            order=log_odds_of(prediction.probability[places]) - prediction.log_odds[places],
+        )
+
+    def _trees(self, values: NDArray[np.float32]) -> Array:
+        """(n, outcomes) sum of the leaves."""
+        return np.column_stack([self.trees(key, values) for key in OUTCOME_KEYS])
 
     def trees(self, outcome: str, values: NDArray[np.float32]) -> Array:
         """(n,) what the trees of an outcome add; 0 where it has none."""
@@ -74,9 +116,72 @@ class Predictor:
             return np.zeros(len(values))
         return sum_of_leaves(self.boosters[outcome], values).astype(np.float64)
 
-    def log_odds(self, outcome: int, values: NDArray[np.float32], parts: Parts) -> Array:
-        """(n,) log-odds of one outcome of rows that are laid out already, before coherence."""
-        return self.calibration[outcome].combine(parts, self.trees(OUTCOME_KEYS[outcome], values))
+    def _leaves(self, rows: Rows, parts: Parts) -> Array:
+        """(n, outcomes, columns + 1) what each column adds through the trees, the average last."""
+        matrix = xgboost.DMatrix(rows.values, nthread=1)
+        weight, said = self.stack.weights(parts)
+        found: list[Array] = []
+        for place, below in enumerate(MILDER):
+            leaves = weight[:, place, None] * self._contributions(OUTCOME_KEYS[place], matrix, rows)
+            found.append(leaves if below is None else leaves + said[:, place, None] * found[below])
+        return np.stack(found, axis=1)
+
+    def _contributions(self, outcome: str, matrix: xgboost.DMatrix, rows: Rows) -> Array:
+        """(n, columns + 1) exact TreeSHAP values in log-odds, the average last; the columns were checked at load."""
+        if outcome not in self.boosters:
+            return np.zeros((len(rows), rows.values.shape[1] + 1))
+        found = self.boosters[outcome].predict(matrix, pred_contribs=True, validate_features=False)
+        return np.asarray(found, dtype=np.float64)
+
+    def _ends(self, rows: Rows, log_odds: Array) -> tuple[Array, Array]:
+        """(n, outcomes) ends of the intervals before they are put in order across grades.
+
+        A therapy that the training data held has its Venn-Abers interval; any other the spread of its published rate;
+        an outcome that data moved, for a therapy they did not hold, spans both.
+        """
+        low, high = around(log_odds, self.prior.spread(rows.evidence))
+        learnt = np.array([key in self._learnt for key in rows.therapy], dtype=bool)
+        for place, key in enumerate(OUTCOME_KEYS):
+            table = self.bundle.intervals.get(key)
+            if table is None:
+                continue
+            moved = self._moved[place, rows.dosing]
+            for ends, own, wider in zip((low, high), table.at(log_odds[:, place]), (np.fmin, np.fmax), strict=True):
+                either = np.where(learnt, own, wider(own, ends[:, place]))
+                ends[:, place] = np.where(moved, either, ends[:, place])
+        return low, high
+
+
+class Laid(Protocol):
+    """Rows as the row-builder or the training table lays them out; see features.rows.Rows."""
+
+    @property
+    def prior(self) -> Array: ...
+    @property
+    def hours(self) -> Array: ...
+    @property
+    def begun(self) -> NDArray[np.bool_]: ...
+    @property
+    def reached(self) -> NDArray[np.bool_]: ...
+    @property
+    def dosing(self) -> NDArray[np.int64]: ...
+    @property
+    def therapy(self) -> tuple[str, ...] | NDArray[np.str_]: ...
+
+
+_BELOW = np.array([0 if below is None else below for below in MILDER])
+_HAS_BELOW = np.array([below is not None for below in MILDER])
+
+
+def parts_of(rows: Laid) -> Parts:
+    """What calibration looks at besides the trees, of all outcomes."""
+    passed = rows.reached[:, _BELOW] & _HAS_BELOW
+    return Parts(rows.prior, rows.hours, rows.begun, rows.dosing, rows.therapy, np.zeros(rows.prior.shape), passed)
+
+
+def _in_order(probability: Array, rows: Rows) -> Array:
+    """Coherent probabilities; a grade that was reached is certain, so it never holds a worse grade down."""
+    return coherent(np.where(rows.reached, 1.0, probability))
 
 
 def sum_of_leaves(booster: xgboost.Booster, values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -104,14 +209,17 @@ def coherent(probability: Array) -> Array:
     return result
 
 
+#: What a golden record keeps of an answer, besides the row.
+_RECORDED = ("log_odds", "probability", "low", "high")
+
+
 def answers(predictor: Predictor, courses: list[CourseInput]) -> list[dict[str, Any]]:
     """Exact answers of courses, for golden records: float bytes as hex, so that a comparison is bit for bit."""
     prediction = predictor.predict(snapshots(predictor.catalogue, courses))
     return [
         {
             "row": prediction.rows.values[place].tobytes().hex(),
-            "log_odds": [value.hex() for value in prediction.log_odds[place].tolist()],
-            "probability": [value.hex() for value in prediction.probability[place].tolist()],
+            **{name: [value.hex() for value in getattr(prediction, name)[place].tolist()] for name in _RECORDED},
         }
         for place in range(len(courses))
     ]
@@ -146,7 +254,7 @@ def _same_answer(found: Mapping[str, Any], recorded: Mapping[str, Any]) -> bool:
     alike = np.allclose(rows[0], rows[1], rtol=np.finfo(np.float32).eps, atol=0.0, equal_nan=True)
     return alike and all(
         np.allclose(_floats(found[name]), _floats(recorded[name]), rtol=0.0, atol=LAST_BITS, equal_nan=True)
-        for name in ("log_odds", "probability")
+        for name in _RECORDED
     )
 
 

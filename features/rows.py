@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from features import scores
 from features.catalogue import Catalogue
-from features.course import DAY, HOUR, LATEST_SECONDS, LOOKBACK_SECONDS, Event, Observations, Snapshots
+from features.course import DAY, HOUR, LATEST_SECONDS, LOOKBACK_SECONDS, Courses, Event, Observations, Snapshots
 from features.errors import DataError
+from features.evidence import MITIGATIONS
 from features.outcomes import OUTCOMES
 from features.prior import History, Prior, Timing
 from features.spec import Rule, Spec, Stat
@@ -40,7 +41,8 @@ class Rows:
     """n rows in the order of the courses.
 
     values: (n, columns) float32, NaN where missing. prior: (n, outcomes) log-odds, NaN where nothing is published.
-    hours: (n,) since the infusion or the latest dose.
+    hours: (n,) since the infusion or the latest dose. dosing: (n,) place in DOSING.
+    evidence: (n,) position of the course's published rates in the prior, -1 where there are none.
     begun, reached: (n, outcomes) whether any grade, and whether the outcome's own grade or a worse one, was charted at
     or before the index time. therapy: (n,) catalogue keys.
     """
@@ -48,12 +50,27 @@ class Rows:
     values: NDArray[np.float32]
     prior: NDArray[np.float64]
     hours: NDArray[np.float64]
+    dosing: Ints
+    evidence: Ints
     begun: NDArray[np.bool_]
     reached: NDArray[np.bool_]
     therapy: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def take(self, places: Ints) -> "Rows":
+        """The rows at those places, in that order."""
+        return Rows(
+            self.values[places],
+            self.prior[places],
+            self.hours[places],
+            self.dosing[places],
+            self.evidence[places],
+            self.begun[places],
+            self.reached[places],
+            tuple(self.therapy[place] for place in places.tolist()),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +131,7 @@ class RowBuilder:
         self._grades = [catalogue.code_position(event) for event in _GRADES]
         self._is_grade = np.isin(np.arange(self._codes), self._grades)
         self._stat_columns = np.array([self._positions(catalogue, stat) for stat in _STATS])
+        self._prophylaxis = [catalogue.course_columns.index(name) for name in MITIGATIONS]
         self._course_from, self._course_to = self._course_positions(catalogue)
         self._members = [_Members.of(spec, kind) for kind in ("therapy", "indication")]
         self._named = {column.name: place for place, column in enumerate(spec.columns) if column.kind != "stat"}
@@ -149,6 +167,8 @@ class RowBuilder:
             values=np.full((n, len(self.spec.columns)), np.nan, dtype=np.float32),
             prior=np.empty((n, outcomes)),
             hours=(snapshots.index_seconds - snapshots.dose_seconds) / HOUR,
+            dosing=np.zeros(n, dtype=np.int64),
+            evidence=np.full(n, -1),
             begun=np.zeros((n, outcomes), dtype=bool),
             reached=np.zeros((n, outcomes), dtype=bool),
             therapy=snapshots.courses.therapy,
@@ -180,7 +200,11 @@ class RowBuilder:
         for members, keys in zip(self._members, (snapshots.courses.therapy, snapshots.courses.indication), strict=True):
             members.put(block, keys[start:stop])
         history = self._history(groups, index, snapshots.dose_seconds[start:stop])
-        rows.prior[start:stop] = self._put_time(block, snapshots, start, stop, history)
+        evidence = self._evidence_rows(snapshots.courses, start, stop)
+        rows.evidence[start:stop] = evidence
+        later = snapshots.dose_number[start:stop] > 1
+        rows.dosing[start:stop] = np.where(self.prior.step_up(evidence) == 1, 1 + later, 0)
+        rows.prior[start:stop] = self._put_time(block, snapshots, start, stop, evidence, history)
         worst = history.worst[:, _FAMILY_OF]
         rows.begun[start:stop] = worst > 0
         rows.reached[start:stop] = worst >= _GRADE_OF
@@ -296,19 +320,23 @@ class RowBuilder:
             hours[course, family] = (index[course] - np.maximum(groups.worst_seconds[graded], dose[course])) / HOUR
         return History(worst, hours)
 
+    def _evidence_rows(self, courses: Courses, start: int, stop: int) -> Ints:
+        """Where the published rates of each course stand: by therapy, indication and prophylaxis given."""
+        given = courses.numbers[start:stop, self._prophylaxis] == 1
+        return self.prior.rows(courses.therapy[start:stop], courses.indication[start:stop], given)
+
     def _put_time(
         self,
         block: NDArray[np.float32],
         snapshots: Snapshots,
         start: int,
         stop: int,
+        rows: Ints,
         history: History,
     ) -> NDArray[np.float64]:
         """Fill the columns of time and therapy; returns the prior log-odds of the block."""
         index, dose = snapshots.index_seconds[start:stop], snapshots.dose_seconds[start:stop]
         timing = Timing((index - dose) / HOUR, snapshots.dose_number[start:stop])
-        therapy, indication = snapshots.courses.therapy[start:stop], snapshots.courses.indication[start:stop]
-        rows = self.prior.rows(therapy, indication)
         fractions = self.prior.fractions(rows, timing)
         columns = {
             "hours_since_start": index / HOUR,
@@ -320,7 +348,7 @@ class RowBuilder:
         for name, what in columns.items():
             if name in self._named:
                 block[:, self._named[name]] = what
-        return self.prior.margins(rows, fractions, history)
+        return self.prior.margins(rows, fractions, history, self.prior.within(rows, timing))
 
 
 def _order(key: Ints, observations: Observations) -> Ints:

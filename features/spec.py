@@ -54,11 +54,13 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """What a column held in the training rows: 1st and 99th percentile and the share of rows that had it."""
+    """What a column held in the training rows: 1st and 99th percentile, the share of rows that had it, and what is
+    typical of it: 10th percentile, median and 90th percentile."""
 
     low: float
     high: float
     present: float
+    typical: tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ class Spec:
             tuple(Column(**column) for column in body["columns"]),
             {code: Rule(**{**one, "upper_limit": _number(one["upper_limit"])}) for code, one in body["rules"].items()},
             {key: tuple(wider) for key, wider in body["members"].items()},
-            tuple(Range(**one) for one in body["ranges"]),
+            tuple(Range(**{**one, "typical": tuple(one["typical"])}) for one in body["ranges"]),
         )
         if body["format"] != FORMAT or body["fingerprint"] != spec.fingerprint:
             raise BundleError("spec.json", "the columns do not match their fingerprint", "restore the bundle")
@@ -138,9 +140,9 @@ class Spec:
 def _range(values: NDArray[np.float32]) -> Range:
     known = values[~np.isnan(values)]
     if not len(known):
-        return Range(0.0, 0.0, 0.0)
-    low, high = np.quantile(known.astype(np.float64), [0.01, 0.99])
-    return Range(float(low), float(high), len(known) / len(values))
+        return Range(0.0, 0.0, 0.0, (0.0, 0.0, 0.0))
+    low, tenth, middle, ninetieth, high = np.quantile(known.astype(np.float64), [0.01, 0.1, 0.5, 0.9, 0.99]).tolist()
+    return Range(low, high, len(known) / len(values), (tenth, middle, ninetieth))
 
 
 def full(catalogue: Catalogue) -> Spec:

@@ -8,7 +8,11 @@ from typing import Any
 from msgspec import UNSET, Struct, UnsetType
 
 from serving.guard import Note
+from serving.missing import Missing
 from serving.published import Published
+from serving.reasons import Reason
+from serving.score_shape import Score
+from serving.symptom_shape import LookAlike, Pointer, SymptomShown
 
 
 class Question(Struct, frozen=True):
@@ -27,6 +31,17 @@ class Question(Struct, frozen=True):
     indication: str | UnsetType = UNSET
 
 
+class Interval(Struct, frozen=True):
+    """A 95 % interval around a probability, which lies inside it.
+
+    method: venn-abers (out-of-fold scores of the training data), published-rates (spread of the pooled rate), or both.
+    """
+
+    low: float
+    high: float
+    method: str
+
+
 class Risk(Struct, frozen=True):
     """One outcome. status: evaluated | reached | horizon-over | not-evaluated; only the first has a probability.
 
@@ -39,35 +54,20 @@ class Risk(Struct, frozen=True):
     status: str
     horizon_ends_hours: float
     probability: float | UnsetType = UNSET
+    interval: Interval | UnsetType = UNSET
     band: str | UnsetType = UNSET
     basis: str | UnsetType = UNSET
     published: Published | UnsetType = UNSET
 
 
-class Missing(Struct, frozen=True):
-    """An input the model knows and did not get."""
+class Change(Struct, frozen=True):
+    """One outcome at the index time before. log_odds: by how much the answer's log-odds have risen since then."""
 
-    what: str
-    name: str
-    unit: str
-
-
-class Input(Struct, frozen=True):
-    """A value that a score used; hours from the start."""
-
-    what: str
-    value: float
-    unit: str
-    hours: float
-
-
-class Score(Struct, frozen=True):
-    """A published score, computed from the latest values; it is not a probability."""
-
-    name: str
-    value: float
-    inputs: tuple[Input, ...]
-    source: str
+    outcome: str
+    hours_since_start: float
+    probability: float
+    band: str
+    log_odds: float
 
 
 class Model(Struct, frozen=True):
@@ -80,6 +80,26 @@ class Model(Struct, frozen=True):
     intended_use: str
 
 
+class HazardShown(Struct, frozen=True):
+    """What a reviewed in-vitro assay of this therapy showed in one format. It is no patient's risk; `is_not` says so.
+
+    position: of the agent between the assay's negative (0) and positive (1) reference. responders: share of the donors,
+    exact 95 % interval.
+    """
+
+    format: str
+    hazard_class: str
+    donors: int
+    key_events: tuple[str, ...]
+    limits: tuple[str, ...]
+    reviewed_by: str
+    reviewed_on: str
+    is_not: str
+    position: float | UnsetType = UNSET
+    reference_positive: str | UnsetType = UNSET
+    responders: tuple[float, float] | UnsetType = UNSET
+
+
 class Answer(Struct, frozen=True):
     """The answer for one course at one index time."""
 
@@ -89,10 +109,15 @@ class Answer(Struct, frozen=True):
     model: Model
     not_evaluated: tuple[Note, ...] = ()
     risks: tuple[Risk, ...] = ()
-    reasons: tuple[Any, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+    changes: tuple[Change, ...] = ()
     missing: tuple[Missing, ...] = ()
     cautions: tuple[Note, ...] = ()
     scores: tuple[Score, ...] = ()
+    hazards: tuple[HazardShown, ...] = ()
+    symptoms: tuple[SymptomShown, ...] = ()
+    look_alikes: tuple[LookAlike, ...] = ()
+    guidance: tuple[Pointer, ...] = ()
 
 
 class Answers(Struct, frozen=True):

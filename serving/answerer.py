@@ -1,88 +1,64 @@
-"""From checked courses to answers: guard, predict, then say what is known, what is missing and what it came from."""
+"""From checked courses to answers: guard, predict, then say why, how sure, what is missing and what it came from."""
 
 import math
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 from msgspec import UNSET
+from numpy.typing import NDArray
 
-from features.bundle import Bundle
 from features.catalogue import Catalogue
-from features.home import MODEL_NAME
 from features.outcomes import OUTCOMES
-from features.predict import Predictor
-from features.single import CourseInput, snapshots
-from serving import guard, provenance
-from serving.answer import Answer, Missing, Model, Question, Risk, rounded
+from features.predict import Predictor, log_odds_of
+from features.single import CourseInput
+from serving import guard, provenance, symptom_tables
+from serving.answer import Answer, Change, Interval, Question, Risk, rounded
+from serving.before import asked_before
+from serving.guidance import guidance
+from serving.hazards import hazards
+from serving.inputs import Inputs
 from serving.intake import Intake
+from serving.look_alikes import look_alikes
+from serving.looked import Found, Looked, look_up
+from serving.missing import Lacks, told
+from serving.model_facts import model_facts, model_of
 from serving.published import Published, nearest
+from serving.reasons import Seen, latest, reasons
 from serving.scored import scores
+from serving.symptoms import shown
+
+Array = NDArray[np.float64]
 
 
 class Answerer:
     """One loaded bundle that answers courses. Safe to share between threads."""
 
     def __init__(self, predictor: Predictor, version: str) -> None:
-        self.predictor = predictor
+        self.predictor, self.bundle = predictor, predictor.bundle
         self.catalogue: Catalogue = predictor.catalogue
-        self.bundle: Bundle = predictor.bundle
-        self.model = _model(predictor, version)
+        self.model = model_of(predictor, version)
         self.grading = provenance.grading(predictor.bundle)
-        self._analytes = _analytes(predictor)
+        self.inputs = Inputs(predictor)
+        self.lacks = Lacks(predictor, self.inputs)
         self._published: dict[tuple[str, str, str], Published | None] = {}
+        # Read now, so that a broken table is found at the start and not by the first request.
+        symptom_tables.load()
 
     def answer(self, intakes: Sequence[Intake]) -> tuple[Answer, ...]:
         """One answer per course, in their order."""
         refused = [guard.not_evaluated(self.bundle, self.catalogue, one.course) for one in intakes]
-        rows = self._risks([one.course for one, why in zip(intakes, refused, strict=True) if not why])
+        answers = iter(self._evaluated([one for one, why in zip(intakes, refused, strict=True) if not why]))
         return tuple(
-            self._not_evaluated(one, why) if why else self._evaluated(one, next(rows))
-            for one, why in zip(intakes, refused, strict=True)
+            self._not_evaluated(one, why) if why else next(answers) for one, why in zip(intakes, refused, strict=True)
         )
 
     @cached_property
     def facts(self) -> dict[str, Any]:
         """What GET /model tells of the loaded version."""
-        held = self.bundle.about
-        shown = ("data_fingerprint", "code_commit", "metrics", "version_note")
-        return {
-            "name": self.model.name,
-            "version": self.model.version,
-            "bundle": self.model.bundle,
-            "trained_on": self.model.trained_on,
-            "grading": self.grading,
-            "intended_use": self.model.intended_use,
-            "spec_fingerprint": self.bundle.spec.fingerprint,
-            "columns": len(self.bundle.spec.columns),
-            "catalogue": self.catalogue.digest,
-            "outcomes": [self._outcome_facts(place) for place in range(len(OUTCOMES))],
-            "card": dict(self.bundle.card),
-            **{key: held[key] for key in shown if held.get(key)},
-        }
-
-    def _outcome_facts(self, place: int) -> dict[str, Any]:
-        outcome = OUTCOMES[place]
-        return {
-            "outcome": outcome.key,
-            "label": outcome.label,
-            "basis": provenance.basis(self.bundle, outcome.key),
-            "horizon_days": outcome.horizon_days,
-            "horizon_days_step_up": outcome.horizon_days_step_up,
-            "banded": outcome.key in self.bundle.policy.thresholds,
-        }
-
-    def _risks(self, courses: list[CourseInput]) -> Iterator[tuple[Risk, ...]]:
-        """The risks of each course, predicted all at once."""
-        if not courses:
-            return iter(())
-        found = self.predictor.predict(snapshots(self.catalogue, courses))
-        pairs = zip(courses, found.probability.tolist(), found.rows.reached.tolist(), strict=True)
-        return (
-            tuple(self._risk(course, place, chances[place], reached[place]) for place in range(len(OUTCOMES)))
-            for course, chances, reached in pairs
-        )
+        return model_facts(self.predictor, self.model)
 
     def _not_evaluated(self, intake: Intake, why: tuple[guard.Note, ...]) -> Answer:
         return Answer(
@@ -92,24 +68,63 @@ class Answerer:
             model=self.model,
             not_evaluated=why,
             cautions=intake.notes,
+            **self._beside(intake),
         )
 
-    def _evaluated(self, intake: Intake, risks: tuple[Risk, ...]) -> Answer:
-        course = intake.course
+    def _evaluated(self, intakes: Sequence[Intake]) -> list[Answer]:
+        """The answers of courses that are evaluated, all predicted at once."""
+        if not intakes:
+            return []
+        looked = [self._look(one) for one in intakes]
+        return [self._answer(*pair) for pair in zip(looked, look_up(self.predictor, looked), strict=True)]
+
+    def _look(self, intake: Intake) -> Looked:
+        course, seen = intake.course, latest(intake.course.observations)
+        earlier = asked_before(course, self._step_up(course), intake.previous_seconds)
+        return Looked(intake, seen, self.lacks.of(course, seen), earlier)
+
+    def _answer(self, looked: Looked, found: Found) -> Answer:
+        course = looked.course
+        risks = tuple(self._risk(course, place, found) for place in range(len(OUTCOMES)))
+        evaluated = np.array([risk.status == "evaluated" for risk in risks])
+        seen = Seen(self.catalogue, course, looked.latest)
         return Answer(
             prediction_id=str(uuid.uuid4()),
             status="evaluated",
-            question=self._question(intake),
+            question=self._question(looked.intake),
             model=self.model,
             risks=risks,
-            missing=self._missing(course),
-            cautions=(*intake.notes, *guard.cautions(self.bundle, self.catalogue, course)),
-            scores=scores(self.catalogue, course.observations),
+            reasons=reasons(self.inputs, found.explained, found.place, seen, evaluated),
+            changes=self._changes(looked, found, evaluated),
+            missing=told(
+                looked.lacking, found.tried, np.where(evaluated, found.probability, np.nan), self.bundle.policy
+            ),
+            cautions=(*looked.intake.notes, *guard.cautions(self.predictor, course, looked.latest, self.inputs.ranges)),
+            **self._beside(looked.intake),
         )
+
+    def _beside(self, intake: Intake) -> dict[str, Any]:
+        """What stands beside a risk and without one alike: scores, symptoms, look-alikes and guideline pointers."""
+        course = intake.course
+        return {
+            "scores": scores(
+                self.catalogue,
+                course.observations,
+                index_seconds=course.index_seconds,
+                therapy=course.therapy,
+                numbers=course.numbers,
+                findings=intake.findings,
+                at_limit=intake.at_limit,
+            ),
+            "hazards": hazards(self.catalogue, course.therapy),
+            "symptoms": shown(intake.symptoms),
+            "look_alikes": look_alikes(self.catalogue, course, intake.comparators),
+            "guidance": guidance(course, self._step_up(course)),
+        }
 
     def _question(self, intake: Intake) -> Question:
         course = intake.course
-        step_up = guard.is_step_up(self.catalogue, course.therapy)
+        step_up = self._step_up(course)
         return Question(
             course=intake.course_id,
             hours_since_start=rounded(guard.hours(course.index_seconds)),
@@ -121,20 +136,47 @@ class Answerer:
             indication=course.indication or UNSET,
         )
 
-    def _risk(self, course: CourseInput, place: int, probability: float, reached: bool) -> Risk:
-        outcome = OUTCOMES[place]
-        step_up = guard.is_step_up(self.catalogue, course.therapy)
-        status = "reached" if reached else _status(course, place, probability, step_up)
+    def _step_up(self, course: CourseInput) -> bool:
+        return guard.is_step_up(self.catalogue, course.therapy)
+
+    def _risk(self, course: CourseInput, place: int, found: Found) -> Risk:
+        outcome, step_up = OUTCOMES[place], self._step_up(course)
+        probability = float(found.probability[place])
+        status = "reached" if found.reached[place] else _status(course, place, probability, step_up)
         evaluated = status == "evaluated"
+        basis = provenance.basis_of(self.bundle, outcome.key, step_up, course.dose_number)
         return Risk(
             outcome=outcome.key,
             label=outcome.label,
             status=status,
             horizon_ends_hours=guard.hours(course.dose_seconds + outcome.horizon_seconds(step_up)),
             probability=probability if evaluated else UNSET,
+            interval=self._interval(course, place, found, basis) if evaluated else UNSET,
             band=self.bundle.policy.band(outcome.key, probability) if evaluated else UNSET,
-            basis=provenance.basis(self.bundle, outcome.key) if evaluated else UNSET,
+            basis=basis if evaluated else UNSET,
             published=self._nearest(course, outcome.key) or UNSET,
+        )
+
+    def _interval(self, course: CourseInput, place: int, found: Found, basis: str) -> Interval:
+        learnt = course.therapy in self.bundle.policy.therapies
+        method = "published-rates" if basis != "model" else "venn-abers" if learnt else "both"
+        return Interval(float(found.low[place]), float(found.high[place]), method)
+
+    def _changes(self, looked: Looked, found: Found, evaluated: NDArray[np.bool_]) -> tuple[Change, ...]:
+        """Every outcome that has an answer now and had one at the index time before."""
+        if looked.earlier is None:
+            return ()
+        hours = rounded(guard.hours(looked.earlier.index_seconds))
+        risen = log_odds_of(found.probability) - log_odds_of(found.before)
+        return tuple(
+            Change(
+                outcome=OUTCOMES[place].key,
+                hours_since_start=hours,
+                probability=float(found.before[place]),
+                band=self.bundle.policy.band(OUTCOMES[place].key, float(found.before[place])),
+                log_odds=float(risen[place]),
+            )
+            for place in np.flatnonzero(evaluated & ~np.isnan(found.before)).tolist()
         )
 
     def _nearest(self, course: CourseInput, outcome: str) -> Published | None:
@@ -144,30 +186,8 @@ class Answerer:
             self._published[key] = nearest(self.catalogue, *key)
         return self._published[key]
 
-    def _missing(self, course: CourseInput) -> tuple[Missing, ...]:
-        seen = {one.code for one in course.observations}
-        return tuple(one for one in self._analytes if one.what not in seen)
-
 
 def _status(course: CourseInput, place: int, probability: float, step_up: bool) -> str:
     if guard.horizon_over(course, place, step_up):
         return "horizon-over"
     return "not-evaluated" if math.isnan(probability) else "evaluated"
-
-
-def _analytes(predictor: Predictor) -> tuple[Missing, ...]:
-    """The analytes behind the bundle's columns, in the catalogue's order."""
-    used = {column.source for column in predictor.bundle.spec.columns if column.kind == "stat"}
-    analytes = predictor.catalogue.analytes.values()
-    return tuple(Missing(one.key, one.name, one.unit) for one in analytes if one.key in used)
-
-
-def _model(predictor: Predictor, version: str) -> Model:
-    about = predictor.bundle.about
-    return Model(
-        name=str(about.get("name") or MODEL_NAME),
-        version=version,
-        bundle=predictor.digest,
-        trained_on=provenance.trained_on(predictor.bundle),
-        intended_use=predictor.bundle.policy.intended_use,
-    )

@@ -9,9 +9,10 @@ from msgspec import Meta, Struct
 
 MOST_OBSERVATIONS = 2_000
 MOST_EVENTS = 500
+MOST_SYMPTOMS = 200
 MOST_COURSES = 1_000
 #: Largest body in bytes, per route.
-BODY_LIMITS = {"/predict": 1 << 20, "/predict_batch": 16 << 20}
+BODY_LIMITS = {"/predict": 1 << 20, "/predict_batch": 16 << 20, "/grade": 64 << 10}
 
 Text = Annotated[str, Meta(min_length=1, max_length=200)]
 
@@ -44,6 +45,17 @@ class CourseEvent(Struct, frozen=True, forbid_unknown_fields=True):
     grading: str | None = None
 
 
+class Symptom(Struct, frozen=True, forbid_unknown_fields=True):
+    """A symptom by key, name or alias. hours: left out means at the index time. present: false says it was not there.
+
+    Symptoms are shown with what they may point to; they are not inputs of the model.
+    """
+
+    symptom: Text
+    hours: float | None = None
+    present: bool = True
+
+
 class Course(Struct, frozen=True, forbid_unknown_fields=True):
     """What does not change over the course. null or absent means unknown; false means known to be absent.
 
@@ -68,6 +80,31 @@ class Course(Struct, frozen=True, forbid_unknown_fields=True):
     comorbidities: dict[str, bool | None] = {}
 
 
+class Cirs(Struct, frozen=True, forbid_unknown_fields=True):
+    """Charted grades of the Cumulative Illness Rating Scale, 0 to 4, of the four organ systems that Severe4 reads."""
+
+    respiratory: float | None = None
+    upper_gastrointestinal: float | None = None
+    hepatic: float | None = None
+    renal: float | None = None
+
+
+class Findings(Struct, frozen=True, forbid_unknown_fields=True):
+    """What HScore, HLH-2004 and Severe4 need beside laboratory values, as known at the index time.
+
+    No features of the model. organomegaly: none | one | both, of liver and spleen. haemophagocytosis: on a marrow.
+    known_immunosuppression: HIV or long-term immunosuppressive therapy.
+    """
+
+    organomegaly: str | None = None
+    splenomegaly: bool | None = None
+    haemophagocytosis: bool | None = None
+    known_immunosuppression: bool | None = None
+    nk_activity_low_or_absent: bool | None = None
+    molecular_hlh: bool | None = None
+    cirs: Cirs | None = None
+
+
 class PredictRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """One course at one index time. What is stamped after `hours_since_start` is not seen."""
 
@@ -75,6 +112,9 @@ class PredictRequest(Struct, frozen=True, forbid_unknown_fields=True):
     hours_since_start: float
     observations: Annotated[tuple[Observation, ...], Meta(max_length=MOST_OBSERVATIONS)] = ()
     events: Annotated[tuple[CourseEvent, ...], Meta(max_length=MOST_EVENTS)] = ()
+    previous_hours: float | None = None
+    symptoms: Annotated[tuple[Symptom, ...], Meta(max_length=MOST_SYMPTOMS)] = ()
+    findings: Findings | None = None
 
 
 class BatchRequest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -85,5 +125,7 @@ class BatchRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
 #: Every field name of a request: only these are ever repeated in an error's path.
 FIELD_NAMES = frozenset(
-    name for kind in (Observation, CourseEvent, Course, PredictRequest, BatchRequest) for name in kind.__struct_fields__
+    name
+    for kind in (Observation, CourseEvent, Symptom, Course, Cirs, Findings, PredictRequest, BatchRequest)
+    for name in kind.__struct_fields__
 )

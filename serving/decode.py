@@ -10,12 +10,15 @@ from typing import Any, TypeVar
 import msgspec
 
 from serving.api import FIELD_NAMES, BatchRequest, PredictRequest
+from serving.grade_form import GRADE_FIELDS, GradeRequest
 from serving.refusal import RefusalError, bad_form, bad_value
 
 Form = TypeVar("Form")
 
 _PREDICT = msgspec.json.Decoder(PredictRequest)
 _BATCH = msgspec.json.Decoder(BatchRequest)
+_GRADE = msgspec.json.Decoder(GradeRequest)
+_FIELDS = FIELD_NAMES | GRADE_FIELDS
 _PATH = re.compile(r" - at `(\$(?:\.[a-z_]+|\[\d+\]|\[\.\.\.\])*)`$")
 _TYPES = re.compile(r"Expected `[a-z| ]+`(, got `[a-z| ]+`)?")
 _LENGTH = re.compile(r"Expected `(?:array|str)` of length [<>]= \d+")
@@ -31,6 +34,11 @@ def predict_request(body: bytes) -> PredictRequest:
 def batch_request(body: bytes) -> BatchRequest:
     """The requests in a body of /predict_batch; Refusal 400 or 422."""
     return _decode(_BATCH, body)
+
+
+def grade_request(body: bytes) -> GradeRequest:
+    """The request in a body of /grade; Refusal 400 or 422."""
+    return _decode(_GRADE, body)
 
 
 def _decode(decoder: "msgspec.json.Decoder[Form]", body: bytes) -> Form:
@@ -61,7 +69,7 @@ def _misfit(message: str) -> RefusalError:
 
 def _nearest(name: str) -> str:
     """A hint that names a field of ours, never the one that was sent."""
-    near = difflib.get_close_matches(name[:60], sorted(FIELD_NAMES), n=1)
+    near = difflib.get_close_matches(name[:60], sorted(_FIELDS), n=1)
     return f"did you mean `{near[0]}`?" if near else "remove it; docs/api.md lists the fields"
 
 
@@ -80,7 +88,7 @@ def _malformed(body: bytes) -> RefusalError:
 def _non_finite_paths(part: Any, path: str) -> Iterator[str]:
     if isinstance(part, dict):
         for key, one in part.items():
-            yield from _non_finite_paths(one, f"{path}.{key}" if key in FIELD_NAMES else f"{path}[...]")
+            yield from _non_finite_paths(one, f"{path}.{key}" if key in _FIELDS else f"{path}[...]")
     elif isinstance(part, list):
         for place, one in enumerate(part):
             yield from _non_finite_paths(one, f"{path}[{place}]")

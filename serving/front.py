@@ -14,10 +14,11 @@ from anyio import to_thread
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from features.catalogue import Catalogue
-from serving import body, page, refusal
+from serving import body, grade, page, refusal
 from serving.answerer import Answerer
 from serving.api import BODY_LIMITS
-from serving.decode import batch_request, predict_request
+from serving.decode import batch_request, grade_request, predict_request
+from serving.grade import GradeCase
 from serving.intake import Intake, take, take_batch
 from serving.log import LOGGER, failure
 from serving.refusal import RefusalError
@@ -29,6 +30,7 @@ ROUTES = {
     "/model": "GET",
     "/predict": "POST",
     "/predict_batch": "POST",
+    "/grade": "POST",
     "/livez": "GET",
     "/readyz": "GET",
     "/healthz": "GET",
@@ -37,7 +39,11 @@ ROUTES = {
     "/schema.json": "GET",
 }
 #: What BentoML is handed in place of a checked body: the least that fits the method's signature.
-STAND_INS = {"/predict": b'{"course":{},"hours_since_start":0}', "/predict_batch": b'{"requests":[]}'}
+STAND_INS = {
+    "/predict": b'{"course":{},"hours_since_start":0}',
+    "/predict_batch": b'{"requests":[]}',
+    "/grade": b"{}",
+}
 _QUIET = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})
 _SECURITY = [
     (b"content-security-policy", b"default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'"),
@@ -52,6 +58,8 @@ _PASSED = "crs_risk.passed"
 
 #: The courses of the request that is being answered, in their order.
 CHECKED: ContextVar[tuple[Intake, ...]] = ContextVar("checked")
+#: The findings of the request to grade that is being answered.
+FOUND: ContextVar[GradeCase] = ContextVar("found")
 
 
 class Front:
@@ -111,7 +119,10 @@ class Front:
         body.check_media(scope)
         path = scope["path"]
         given = await body.read(scope, receive, BODY_LIMITS[path])
-        CHECKED.set(await self._check(path, given))
+        if path == "/grade":
+            FOUND.set(grade.take(grade_request(given)))
+        else:
+            CHECKED.set(await self._check(path, given))
         scope, receive = body.replaced(scope, receive, STAND_INS[path])
         held = _Held(send)
         await self.app(scope, receive, held)

@@ -1,20 +1,26 @@
 """When the service does not answer, and what an answer must warn of. Codes are stable; texts may improve."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+
+import numpy as np
 
 from features.bundle import Bundle
 from features.catalogue import Catalogue
 from features.course import COURSE_NUMBERS, HOUR, LATEST_SECONDS, Event
+from features.evidence import MITIGATIONS
+from features.index_times import DOSE_HOURS, INFUSION_HOURS
 from features.outcomes import OUTCOMES
+from features.predict import Predictor
 from features.single import CourseInput, Observed
+from features.spec import Range
 from serving import provenance
 
-#: Hours after an infusion, and after a step-up dose, up to which a fitted answer was ever checked: training asks its
-#: questions at 0, 24, 48 and 72 h after an infusion and at 0, 12 and 24 h after each dose. Both inclusive.
-TRAINED_HOURS_AFTER_INFUSION = 72
-TRAINED_HOURS_AFTER_DOSE = 24
+#: Hours after an infusion, and after a step-up dose, up to which a fitted answer was ever checked. Both inclusive.
+TRAINED_HOURS_AFTER_INFUSION = INFUSION_HOURS[-1]
+TRAINED_HOURS_AFTER_DOSE = DOSE_HOURS[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,23 @@ OUTSIDE_TRAINING = Note(
     f"The model was trained on questions up to {TRAINED_HOURS_AFTER_INFUSION} hours after an infusion and "
     f"{TRAINED_HOURS_AFTER_DOSE} hours after a step-up dose; this index time is later.",
 )
+INDICATION_NOT_IN_TRAINING = Note(
+    "indication-not-in-training-data", "This indication was not in the training data; the answer rests on others."
+)
+CRS_PRESENT = Note(
+    "crs-present",
+    "CRS is charted at the index time: what is answered is whether a worse grade follows, not whether it begins.",
+)
+ICANS_PRESENT = Note(
+    "icans-present", "ICANS is charted at the index time: what is answered is whether a worse grade follows."
+)
+INPUT_STALE = Note("input-stale", "The latest value is older than it should be for this question:")
+INPUT_OUTSIDE_RANGE = Note("input-outside-training-range", "Outside the middle 98 % of the training data:")
+PROPHYLAXIS_NOT_ADJUSTED = Note(
+    "prophylaxis-not-adjusted",
+    "Something was given to prevent CRS, but no published cohort of this therapy and indication had it: the published "
+    "rate is the one without it.",
+)
 SYNTHETIC = Note("synthetic-training-data", "The training data were synthetic: not for use with patients.")
 
 _TREATMENTS = frozenset({Event.TOCILIZUMAB, Event.CORTICOSTEROID, Event.SILTUXIMAB, Event.ANAKINRA})
@@ -108,25 +131,82 @@ def not_evaluated(bundle: Bundle, catalogue: Catalogue, course: CourseInput) -> 
     return _those(checks)
 
 
-def cautions(bundle: Bundle, catalogue: Catalogue, course: CourseInput) -> tuple[Note, ...]:
-    """What an answer for this course must say about the model and the course."""
-    fitted = provenance.is_fitted(bundle)
+def cautions(
+    predictor: Predictor, course: CourseInput, latest: Mapping[str, Observed], ranges: Mapping[str, Range]
+) -> tuple[Note, ...]:
+    """What an answer for this course must say about the model and the course.
+
+    latest: code -> its latest observation. ranges: analyte or course column -> what training rows held of it.
+    """
+    bundle, catalogue = predictor.bundle, predictor.catalogue
+    fitted, policy = provenance.is_fitted(bundle), bundle.policy
     checks = (
         (not fitted, PUBLISHED_ONLY),
-        (fitted and course.therapy not in bundle.policy.therapies, NOT_IN_TRAINING),
+        (fitted and course.therapy not in policy.therapies, NOT_IN_TRAINING),
+        (
+            fitted and bool(course.indication) and course.indication not in policy.indications,
+            INDICATION_NOT_IN_TRAINING,
+        ),
         (fitted and _outside_training(course, is_step_up(catalogue, course.therapy)), OUTSIDE_TRAINING),
         (provenance.is_synthetic(bundle), SYNTHETIC),
         (any(one.code in _TREATMENTS and one.seconds >= 0 for one in course.observations), TREATED),
+        (_is_present(latest, Event.CRS_GRADE), CRS_PRESENT),
+        (_is_present(latest, Event.ICANS_GRADE), ICANS_PRESENT),
         (_ages_are_limited(bundle) and "age_years" not in course.numbers, AGE_UNKNOWN),
+        (_is_unadjusted(bundle, course), PROPHYLAXIS_NOT_ADJUSTED),
     )
-    return _those(checks)
+    return (*_those(checks), *_stale(catalogue, course, latest), *_outside_ranges(predictor, course, latest, ranges))
+
+
+def _is_present(latest: Mapping[str, Observed], event: Event) -> bool:
+    """Whether the latest charted grade is above 0."""
+    return event.value in latest and latest[event.value].value > 0
+
+
+def _is_unadjusted(bundle: Bundle, course: CourseInput) -> bool:
+    """Whether something was given to prevent CRS that no published cohort of this therapy and indication had."""
+    given = [name for name in MITIGATIONS if course.numbers.get(name) == 1]
+    held = bundle.evidence[course.therapy].mitigated
+    return any(course.indication not in held.get(name, {}) for name in given)
+
+
+def _stale(catalogue: Catalogue, course: CourseInput, latest: Mapping[str, Observed]) -> tuple[Note, ...]:
+    names = [
+        held.name
+        for code, one in latest.items()
+        if (held := catalogue.analytes.get(code)) and course.index_seconds - one.seconds > held.stale_hours * HOUR
+    ]
+    return (_naming(INPUT_STALE, names),) if names else ()
+
+
+def _outside_ranges(
+    predictor: Predictor, course: CourseInput, latest: Mapping[str, Observed], ranges: Mapping[str, Range]
+) -> tuple[Note, ...]:
+    """Inputs beyond the middle 98 % of the training rows, compared on the scale of the row."""
+    known = {code: _on_row_scale(predictor, one) for code, one in latest.items()} | dict(course.numbers)
+    beyond = [key for key, held in ranges.items() if key in known and not held.low <= known[key] <= held.high]
+    analytes = predictor.catalogue.analytes
+    names = [analytes[key].name if key in analytes else key.replace("_", " ") for key in beyond]
+    return (_naming(INPUT_OUTSIDE_RANGE, names),) if names else ()
+
+
+def _on_row_scale(predictor: Predictor, one: Observed) -> float:
+    """The value in the unit of the row, rounded to its 32 bits."""
+    rule = predictor.bundle.spec.rules.get(one.code)
+    if rule is None or not rule.per_upper_limit:
+        return float(np.float32(one.value))
+    return float(np.float32(one.value / (rule.upper_limit if math.isnan(one.limit) else one.limit)))
+
+
+def _naming(note: Note, names: Iterable[str]) -> Note:
+    """The caution with the inputs that it is about; names of inputs only, never their values."""
+    return Note(note.code, f"{note.text} {', '.join(sorted(names))}.")
 
 
 @cache
 def is_step_up(catalogue: Catalogue, therapy: str) -> bool:
     """Whether the therapy or class is given in step-up doses; False where it is not known."""
-    above = catalogue.lineage(therapy) if therapy else ()
-    return bool(above) and catalogue.classes[above[-1]].schedule == "step-up"
+    return catalogue.schedule(therapy) == "step-up"
 
 
 def horizon_over(course: CourseInput, place: int, step_up: bool) -> bool:

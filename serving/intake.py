@@ -4,34 +4,49 @@ Everything here depends on the catalogue alone, so that a request is refused bef
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from features.catalogue import Analyte, Catalogue, fold_unit
 from features.course import DAY, LOOKBACK_SECONDS, Event, whole_seconds
 from features.errors import UnitError
+from features.grading_types import GRADINGS
 from features.single import CourseInput, Observed
 from features.units import convert
-from serving import guard
-from serving.api import BatchRequest, CourseEvent, Observation, PredictRequest
+from serving import guard, symptoms
+from serving.api import BatchRequest, CourseEvent, Observation, PredictRequest, Symptom
 from serving.course_facts import indication_of, not_listed, numbers_of, therapy_of
 from serving.doses import Charted, latest_dose
+from serving.findings import NOTHING_KNOWN, Known, known
 from serving.guard import Note
+from serving.look_alikes import Comparators
 from serving.refusal import RefusalError, bad_value
+from serving.score_inputs import AtLimit
+from serving.symptoms import Stated
 
 #: Hours from the start beyond which a time is taken for a mistake (ten years).
 FURTHEST_HOURS = 87_600.0
-GRADINGS = ("ASTCT-2019", "Lee-2014", "Penn", "CTCAE-5")
 _HIGHEST_GRADE = {Event.CRS_GRADE: 5, Event.ICANS_GRADE: 5}
 _HIGHEST_DOSE = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """A course that can be looked at. notes: what was decided on the way in and the client should know."""
+    """A course that can be looked at. notes: what was decided on the way in and the client should know.
+
+    findings: what only the published scores read. at_limit: (code, seconds, value) of what the analyser gave as its
+    limit; the row takes the limit as the value, and a score is not computed from it. symptoms: what was present up to
+    the index time, each once. comparators: < or > of each value of at_limit.
+    previous_seconds: when the client last asked, None where it did not say.
+    """
 
     course_id: str
     course: CourseInput
     notes: tuple[Note, ...]
+    findings: Known = NOTHING_KNOWN
+    at_limit: AtLimit = frozenset()
+    symptoms: tuple[Stated, ...] = ()
+    comparators: Comparators = field(default_factory=dict)
+    previous_seconds: int | None = None
 
 
 def take_batch(catalogue: Catalogue, batch: BatchRequest) -> tuple[Intake, ...]:
@@ -52,6 +67,7 @@ def take(catalogue: Catalogue, request: PredictRequest, path: str = "$") -> Inta
     charted = _charted(request.events, path)
     events = tuple(one.event for one in charted)
     dose, dose_notes = latest_dose(catalogue, therapy, charted, index)
+    stated = tuple(_stated(one, index, f"{path}.symptoms[{place}]") for place, one in enumerate(request.symptoms))
     seen = tuple(one for one in (*observed, *events) if -LOOKBACK_SECONDS <= one.seconds <= index)
     course = CourseInput(therapy, indication, index, dose.seconds, dose.number, numbers, seen)
     notes = (
@@ -60,8 +76,13 @@ def take(catalogue: Catalogue, request: PredictRequest, path: str = "$") -> Inta
         *dose_notes,
         *_time_notes(observed, events, index),
         *_grading_notes(request.events, index),
+        *symptoms.notes(stated, index),
     )
-    return Intake(request.course.id, course, notes)
+    found = known(request.findings, f"{path}.findings")
+    at_limit = _at_limit(request.observations, observed)
+    shown, comparators = symptoms.seen(stated, index), _comparators(request.observations, observed)
+    previous = _previous(request.previous_hours, index, f"{path}.previous_hours")
+    return Intake(request.course.id, course, notes, found, at_limit, shown, comparators, previous)
 
 
 def _check_named_once(batch: BatchRequest) -> None:
@@ -91,6 +112,27 @@ def _observed(catalogue: Catalogue, one: Observation, path: str) -> Observed:
     return Observed(analyte.key, seconds, value, limit)
 
 
+def _previous(hours: float | None, index: int, path: str) -> int | None:
+    """When the client last asked; it has to lie between the start and the index time."""
+    if hours is None:
+        return None
+    seconds = _seconds(hours, path)
+    if not 0 <= seconds < index:
+        raise bad_value("value-not-plausible", path, "not between the start and the index time", "leave it out")
+    return seconds
+
+
+def _at_limit(sent: Iterable[Observation], observed: Iterable[Observed]) -> AtLimit:
+    return frozenset(
+        (seen.code, seen.seconds, seen.value) for one, seen in zip(sent, observed, strict=True) if one.comparator
+    )
+
+
+def _comparators(sent: Iterable[Observation], observed: Iterable[Observed]) -> Comparators:
+    pairs = zip(sent, observed, strict=True)
+    return {(seen.code, seen.seconds, seen.value): one.comparator for one, seen in pairs if one.comparator}
+
+
 def _canonical(analyte: Analyte, value: float, unit: str, path: str, field: str) -> float:
     try:
         return convert(analyte, value, unit)
@@ -105,6 +147,11 @@ def _not_convertible(analyte: Analyte, unit: str, path: str, field: str) -> Refu
     low, high = analyte.plausible_low, analyte.plausible_high
     problem = f"not in the plausible range of {analyte.key}, {low:g} to {high:g} {analyte.unit}"
     return bad_value("value-not-plausible", f"{path}.{field}", problem, "check the value and its unit")
+
+
+def _stated(one: Symptom, index: int, path: str) -> Stated:
+    key = symptoms.key_of(one.symptom, f"{path}.symptom")
+    return Stated(key, index if one.hours is None else _seconds(one.hours, f"{path}.hours"), one.present)
 
 
 def _charted(events: Iterable[CourseEvent], path: str) -> tuple[Charted, ...]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from features.bundle import Bundle
+from features.calibration import dosing
 from features.course import Event
 from features.outcomes import OUTCOME_KEYS, OUTCOMES
 
@@ -21,6 +22,11 @@ def is_fitted(bundle: Bundle) -> bool:
 def basis(bundle: Bundle, outcome: str) -> str:
     """ "model" where local data moved the outcome's answer, else "published-rate"."""
     return "model" if bundle.fitted(outcome) else "published-rate"
+
+
+def basis_of(bundle: Bundle, outcome: str, step_up: bool, dose_number: int) -> str:
+    """As `basis`, of courses at that dose: training data may have held other kinds of dosing alone."""
+    return "model" if bundle.moved(outcome)[dosing(step_up, dose_number)] else "published-rate"
 
 
 def trained_on(bundle: Bundle) -> dict[str, Any]:

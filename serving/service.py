@@ -9,7 +9,8 @@ from starlette.responses import Response
 
 from features import catalogue
 from serving.answer import Answers
-from serving.front import CHECKED, Front
+from serving.front import CHECKED, FOUND, Front
+from serving.grade import answer as grade_answer
 from serving.store import loaded
 
 THREADS = 4
@@ -35,6 +36,8 @@ class CrsRisk:
         hours_since_start: float,
         observations: list[dict[str, Any]] = [],  # noqa: B006 (BentoML reads the default into the schema)
         events: list[dict[str, Any]] = [],  # noqa: B006
+        symptoms: list[dict[str, Any]] = [],  # noqa: B006
+        findings: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
         """One course at one index time. The front has checked the request; its arguments here only name the fields."""
         (answer,) = self.answerer.answer(CHECKED.get())
@@ -44,6 +47,17 @@ class CrsRisk:
     def predict_batch(self, requests: list[dict[str, Any]]) -> dict[str, Any]:
         """Up to 1,000 courses, each at its index time, answered in their order."""
         return _json(Answers(self.answerer.answer(CHECKED.get())))  # type: ignore[no-any-return]
+
+    @bentoml.api  # type: ignore[untyped-decorator]
+    def grade(
+        self,
+        id: str = "",
+        schemes: list[str] = [],  # noqa: B006 (BentoML reads the default into the schema)
+        crs: dict[str, Any] = {},  # noqa: B006
+        icans: dict[str, Any] = {},  # noqa: B006
+    ) -> dict[str, Any]:
+        """CRS and ICANS graded from raw findings by the schemes that are asked; no model is used."""
+        return _json(grade_answer(FOUND.get()))  # type: ignore[no-any-return]
 
 
 def _json(answer: Any) -> Any:

@@ -10,14 +10,17 @@ import numpy as np
 import xgboost
 from hypothesis import strategies as st
 
-from features import catalogue, golden, prior, spec
-from features.bundle import PRIOR_ALONE, Bundle
+from features import catalogue, golden, pooling, spec
+from features.bundle import Bundle
+from features.calibration import DOSING, Calibration, Terms
 from features.catalogue import Catalogue, Rate
 from features.course import DAY, HOUR, LATEST_SECONDS, LOOKBACK_SECONDS, Event, Observations, Snapshots
+from features.evidence import TherapyEvidence
+from features.interval import IntervalTable
 from features.outcomes import OUTCOME_KEYS
 from features.policy import Policy, Thresholds
-from features.predict import Predictor
-from features.prior import Prior, TherapyEvidence
+from features.predict import Prediction, Predictor
+from features.prior import Prior
 from features.rows import RowBuilder, Rows
 from features.single import CourseInput, Observed, snapshots
 from features.spec import Spec
@@ -29,7 +32,7 @@ NOT_KNOWN = "no-such-therapy"
 @functools.cache
 def evidence() -> Mapping[str, TherapyEvidence]:
     """What the shipped tables say."""
-    return prior.pool(CATALOGUE)
+    return pooling.pool(CATALOGUE)
 
 
 @functools.cache
@@ -82,7 +85,7 @@ def cohort(therapy: str, indication: str = "", n: float = 100.0, **changed: Any)
 
 def pooled(*rates: Rate) -> dict[str, TherapyEvidence]:
     """Evidence of the shipped classes and products from these cohorts alone."""
-    return prior.pool(with_rates(rates))
+    return pooling.pool(with_rates(rates))
 
 
 def with_rates(rates: Sequence[Rate]) -> Catalogue:
@@ -191,14 +194,26 @@ def believing(weight: float) -> dict[str, Any]:
 
 
 def empty_policy() -> Policy:
-    return Policy("made up for tests; not for any use", {}, (), 0.0, 110.0)
+    return Policy("made up for tests; not for any use", {}, (), (), 0.0, 110.0)
 
 
 def prior_only_bundle() -> Bundle:
     """A bundle that answers from the published rates alone."""
     return Bundle(
-        full_spec(), evidence(), {}, {}, empty_policy(), {"courses": []}, {"name": "made up"}, {"name": "prior"}
+        full_spec(), evidence(), {}, {}, {}, empty_policy(), {"courses": []}, {"name": "made up"}, {"name": "prior"}
     )
+
+
+def both(**terms: float) -> Calibration:
+    """The same terms for every kind of dosing."""
+    return Calibration(*(Terms(**terms) for _ in DOSING))
+
+
+def wide_ends() -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Ends of an interval table over log-odds -6 to 6, half a unit of log-odds to either side."""
+    middle = np.linspace(-6.0, 6.0, 25)
+    low, high = (1.0 / (1.0 + np.exp(-(middle + shift))) for shift in (-0.5, 0.5))
+    return tuple(low.tolist()), tuple(high.tolist())
 
 
 @functools.cache
@@ -210,7 +225,8 @@ def trained_bundle() -> Bundle:
         prior_only_bundle(),
         spec=columns,
         boosters={key: small_booster(columns.names, seed) for seed, key in enumerate(keys)},
-        calibration={key: replace(PRIOR_ALONE, intercept=0.125, **believing(0.75)) for key in keys},
+        calibration={key: both(intercept=0.125, **believing(0.75)) for key in keys},
+        intervals={key: IntervalTable(-6.0, 0.5, *wide_ends()) for key in keys},
         policy=replace(empty_policy(), thresholds={keys[0]: Thresholds(0.2, 0.6, 0.9, 12.0, 0.5, 0.97)}),
         about={"name": "made up", "seed": 7},
     )
@@ -224,3 +240,7 @@ def trained_predictor() -> Predictor:
 
 def outcome_place(key: str) -> int:
     return OUTCOME_KEYS.index(key)
+
+
+def predict(predictor: Predictor, *courses: CourseInput) -> Prediction:
+    return predictor.predict(snapshots(CATALOGUE, courses))

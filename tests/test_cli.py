@@ -20,10 +20,13 @@ VERBS = (
     ("demo",),
     ("cohort", "synth"),
     ("cohort", "check"),
+    ("cohort", "rates"),
     ("cohort", "convert"),
+    ("hazard",),
     ("train",),
     ("tune",),
     ("evaluate",),
+    ("grade",),
     ("promote",),
     ("rollback",),
     ("serve",),
@@ -378,3 +381,29 @@ def flip(path: Path) -> None:
     body = bytearray(path.read_bytes())
     body[len(body) // 2] ^= 1
     path.write_bytes(bytes(body))
+
+
+def test_rates_per_product_are_printed_and_too_few_courses_show_none(crs: Crs, tmp_path: Path) -> None:
+    folder = write(tmp_path / "mine")
+    few, all_shown = crs("cohort", "rates", folder), crs("cohort", "rates", folder, "--minimum", "1")
+    assert (few.returncode, all_shown.returncode) == (0, 0), few.stderr
+    assert few.stdout.startswith("| product | outcome | graded by |")
+    assert "too few" in few.stdout.split("\n\n")[0]
+    assert "too few" not in all_shown.stdout.split("\n\n")[0]
+
+
+# Assays
+
+
+def test_an_assay_is_classed_and_without_a_reviewer_nothing_is_left_behind(crs: Crs, tmp_path: Path) -> None:
+    done = crs("hazard", ROOT / "docs" / "examples" / "synthetic-assay.csv", "--therapy", "tgn1412")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "air-dried: STRONG" in done.stdout
+    assert "Nothing was written" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_assay_with_a_negative_value_is_refused_without_showing_it(crs: Crs, tmp_path: Path) -> None:
+    table = pd.read_csv(ROOT / "docs" / "examples" / "synthetic-assay.csv")
+    table.assign(value=f"-{CANARY}").to_csv(tmp_path / "assay.csv", index=False)
+    refused(crs("hazard", tmp_path / "assay.csv", "--therapy", "tgn1412"), DATA, "assay.value", "96 of 96 rows")

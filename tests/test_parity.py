@@ -11,7 +11,8 @@ from data.request import request_body
 from data.tables import Cohort, cohort_from_frames
 from features.catalogue import load
 from features.course import HOUR
-from features.prior import Prior, pool
+from features.pooling import pool
+from features.prior import Prior
 from features.rows import RowBuilder
 from features.single import snapshots
 from features.spec import full

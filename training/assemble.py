@@ -73,5 +73,7 @@ def _part(layer: Layer, labels: Labels, builder: RowBuilder, patient: NDArray[np
         begun=rows.begun,
         reached=rows.reached,
         treated=labels.treated_before,
+        dosing=rows.dosing,
         therapy=np.array(layer.snapshots.courses.therapy),
+        indication=np.array(layer.snapshots.courses.indication),
     )

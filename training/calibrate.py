@@ -1,12 +1,12 @@
 """How far the prior and the trees are to be believed: a penalised logistic fit on out-of-fold scores."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.bundle import Calibration, Parts, elapsed, freshness
+from features.calibration import AS_PUBLISHED, DOSING, Calibration, Parts, Terms, elapsed, freshness
 from features.predict import sigmoid
 from training.config import Settings
 
@@ -15,47 +15,72 @@ Array = NDArray[np.float64]
 
 def take(parts: Parts, which: NDArray[np.bool_] | NDArray[np.int64]) -> Parts:
     """The named rows, in that order."""
-    return Parts(parts.prior[which], parts.hours[which], parts.begun[which], np.asarray(parts.therapy)[which])
+    return Parts(**{field.name: np.asarray(getattr(parts, field.name))[which] for field in fields(Parts)})
 
 
-def calibrate(
-    parts: Parts, trees: Array, label: Array, settings: Settings, spread: Mapping[str, float], courses: int
-) -> Calibration:
-    """How far to believe the prior, the clock and the trees, for one outcome; arrays (n,), label 0 or 1.
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What calibration learns from, besides the prior; all (n,). label: 0 or 1. course: whole numbers."""
 
-    Each coefficient has a normal prior: prior and late trees around 1, the rest around 0, so that with few events they
-    stay there and with many the data decide. At the infusion itself trees must earn their weight: it is held near 0,
-    unless a weight near 1 explains the labels better by `evidence_needed`. spread: therapy key -> standard deviation of
-    a centre's own level around the published one. courses: how many courses the n rows come from; rows of one course
-    share one outcome, so that together they count as one.
+    parts: Parts
+    trees: Array
+    label: Array
+    course: NDArray[np.int64]
+
+    def of(self, dosing: int) -> "Evidence":
+        """The rows of that kind of DOSING."""
+        own = self.parts.dosing == dosing
+        return Evidence(take(self.parts, own), self.trees[own], self.label[own], self.course[own])
+
+
+def calibrate(held: Evidence, settings: Settings, spread: Mapping[str, float]) -> Calibration:
+    """How far to believe the prior, the clock and the trees, for one outcome, apart for each kind of DOSING.
+
+    spread: therapy key -> standard deviation of a centre's own level around the published one.
     """
-    keys = sorted(spread)
+    found = [_terms(held.of(place), settings, spread) for place in range(len(DOSING))]
+    shifts = {name: shift for name, (_, shift) in zip(DOSING, found, strict=True) if shift}
+    single, first_dose, later_doses = (terms for terms, _ in found)
+    return Calibration(single, first_dose, later_doses, shifts)
+
+
+def _terms(held: Evidence, settings: Settings, spread: Mapping[str, float]) -> tuple[Terms, dict[str, float]]:
+    """Terms and therapies' own levels of one kind of dosing; as published where it has no rows.
+
+    Each coefficient has a normal prior: prior, late trees and the milder outcome's trees around 1, the rest around 0,
+    so that with few events they stay there and with many the data decide. At the infusion itself trees must earn their
+    weight: it is held near 0, unless a weight near 1 explains the labels better by `evidence_needed`. Rows of one
+    course share one outcome, so that together they count as one.
+    """
+    if not len(held.label):
+        return AS_PUBLISHED, {}
+    parts, trees = held.parts, held.trees
+    keys = sorted(set(np.unique(parts.therapy).tolist()) & set(spread))
     fresh = freshness(parts.hours)
     clock = np.where(parts.begun, 0.0, elapsed(parts.hours))
     member = np.asarray(parts.therapy)[:, None] == np.array(keys)
-    design = np.column_stack(
-        [np.ones_like(trees), parts.prior, clock, parts.begun, trees * fresh, trees * (1 - fresh), member]
-    )
+    own = (np.ones_like(trees), parts.prior, clock, parts.begun, trees * fresh, trees * (1 - fresh))
+    design = np.column_stack([*own, parts.milder * ~parts.passed, parts.milder * parts.passed, member])
     widths = np.array([*_widths(settings), *(spread[key] for key in keys)])
-    weight = courses / len(label)
+    weight = len(np.unique(held.course)) / len(trees)
     doubting, believing = (
-        penalised_logistic(design, label, _centre(early, len(widths)), _held(widths, width), weight=weight)
+        penalised_logistic(design, held.label, _centre(early, len(widths)), _held(widths, width), weight=weight)
         for early, width in ((0.0, settings.early_slope_sd), (1.0, settings.late_slope_sd))
     )
-    gained = weight * (_log_likelihood(design @ believing, label) - _log_likelihood(design @ doubting, label))
+    gained = weight * (_log_likelihood(design @ believing, held.label) - _log_likelihood(design @ doubting, held.label))
     found = (believing if gained > settings.evidence_needed else doubting).tolist()
-    intercept, prior_slope, time_slope, begun_shift, early, late = found[:6]
-    shifts = dict(zip(keys, found[6:], strict=True))
-    return Calibration(intercept, prior_slope, time_slope, begun_shift, max(early, 0.0), max(late, 0.0), shifts)
+    terms = Terms(*found[:_EARLY], *(max(slope, 0.0) for slope in found[_EARLY:_MEMBERS]))
+    return terms, dict(zip(keys, found[_MEMBERS:], strict=True))
 
 
 #: Places of the design's columns.
-_PRIOR, _EARLY, _LATE = 1, 4, 5
+_PRIOR, _EARLY, _LATE, _MILDER, _PASSED, _MEMBERS = 1, 4, 5, 6, 7, 8
 
 
 def _centre(early: float, count: int) -> Array:
     centre = np.zeros(count)
-    centre[[_PRIOR, _EARLY, _LATE]] = 1.0, early, 1.0
+    centre[[_PRIOR, _LATE, _MILDER, _PASSED]] = 1.0
+    centre[_EARLY] = early
     return centre
 
 
@@ -77,6 +102,8 @@ def _widths(settings: Settings) -> list[float]:
         settings.begun_shift_sd,
         settings.early_slope_sd,
         settings.late_slope_sd,
+        settings.milder_slope_sd,
+        settings.milder_slope_sd,
     ]
 
 

@@ -32,10 +32,11 @@ class Settings:
     begun_shift_sd: float = 0.5
     early_slope_sd: float = 0.15
     late_slope_sd: float = 0.5
+    milder_slope_sd: float = 0.5
     evidence_needed: float = 2.0
-    centre_sd: float = 0.3
     intercept_sd: float = 3.0
     bootstrap: int = 200
+    interval_resamples: int = 60
     alert_sensitivity: float = 0.9
     alert_rate: float = 0.2
     workers: int = 2
@@ -91,10 +92,11 @@ RANGES: dict[str, tuple[float, float]] = {
     "begun_shift_sd": (0.001, 100),
     "early_slope_sd": (0.001, 100),
     "late_slope_sd": (0.001, 100),
+    "milder_slope_sd": (0.001, 100),
     "evidence_needed": (0, 1000),
-    "centre_sd": (0.001, 100),
     "intercept_sd": (0.001, 100),
     "bootstrap": (0, 10_000),
+    "interval_resamples": (1, 10_000),
     "alert_sensitivity": (0.01, 1),
     "alert_rate": (0.001, 0.999),
     "workers": (1, 256),

@@ -14,17 +14,17 @@ from numpy.typing import NDArray
 from data.tables import Cohort
 from features import bundle
 from features.catalogue import Catalogue
+from features.evidence import TherapyEvidence
 from features.outcomes import OUTCOME_KEYS
-from features.predict import Predictor, coherent, log_odds_of, sigmoid
-from features.prior import TherapyEvidence
+from features.predict import Predictor, coherent, log_odds_of, parts_of, sigmoid
 from features.spec import Spec
 from training import baselines
 from training.assemble import build_table
 from training.config import Settings
-from training.fit import Plan, fit_outcome, predict_outcome
+from training.fit import Plan
 from training.level import spreads
 from training.metrics import METRICS, Estimate, estimate
-from training.table import Table, fold_of_rows
+from training.table import Table
 
 Array = NDArray[np.float64]
 
@@ -105,29 +105,8 @@ class Recipe:
 
     def plan(self, table: Table, outcome: int, seed: int) -> Plan:
         keys = np.unique(table.therapy).tolist()
-        width = spreads(keys, self.evidence, self.catalogue, outcome, self.settings.centre_sd)
+        width = spreads(keys, self.evidence, outcome)
         return Plan(outcome, self.spec, width, self.settings, seed)
-
-
-def cross_validate_outcome(table: Table, recipe: Recipe, outcome: int) -> list[Result]:
-    """Repeated patient-grouped cross-validation: the whole recipe, calibration and all, sees the other folds only."""
-    rows = np.flatnonzero(table.usable(outcome))
-    part = table.take(rows)
-    label = part.label[:, outcome]
-    found: dict[str, list[Array]] = {"model": [], **{name: [] for name in baselines.FITTED}, "published_rate": []}
-    for repeat in range(recipe.settings.repeats):
-        seed = recipe.settings.seed + repeat
-        fold_of = fold_of_rows(part.patient, label.astype(np.int64), recipe.settings.folds, seed)
-        model = np.empty(len(part))
-        for fold in np.unique(fold_of):
-            train, test = part.take(fold_of != fold), part.take(fold_of == fold)
-            fitted = fit_outcome(train, recipe.plan(train, outcome, seed))
-            model[fold_of == fold] = predict_outcome(fitted, test, outcome)
-        fitted_baselines = baselines.out_of_fold(part, fold_of, outcome)
-        for name, score in {"model": model, **fitted_baselines, "published_rate": part.prior[:, outcome]}.items():
-            found[name].append(score)
-    scores = {name: np.array(score) for name, score in found.items()}
-    return judge(part, outcome, {**scores, **published(part, recipe.spec)}, recipe.settings)
 
 
 def judge_bundle(
@@ -153,9 +132,7 @@ def judge_bundle(
 
 def _as_served(predictor: Predictor, table: Table) -> Array:
     """(N, outcomes) log-odds of the probabilities as they are answered: coherent across grades."""
-    own = np.column_stack(
-        [predictor.log_odds(place, table.values, table.parts(place)) for place in range(len(OUTCOME_KEYS))]
-    )
+    own = predictor.log_odds(table.values, parts_of(table))
     return log_odds_of(coherent(np.where(table.reached, 1.0, sigmoid(own))))
 
 

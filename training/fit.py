@@ -9,10 +9,10 @@ import numpy as np
 import xgboost
 from numpy.typing import NDArray
 
-from features.bundle import Calibration
+from features.calibration import Calibration, Parts, Shares
 from features.predict import sum_of_leaves
 from features.spec import Spec
-from training.calibrate import calibrate, take
+from training.calibrate import Evidence, calibrate, take
 from training.config import Settings
 from training.table import Table, fold_of_rows
 
@@ -42,7 +42,9 @@ class Fitted:
     booster: UBJSON bytes, or none where the trees add nothing. rows: (n,) positions in the table of the usable rows.
     log_odds: (n,) out-of-fold, with a calibration that did not see the row's fold. The number of trees was picked on
     these very folds, and the other folds' trees have seen this one, so that figures made of them are slightly
-    optimistic; `cross_validate_outcome` repeats all of it inside each fold and is not.
+    optimistic; `training.cross_validation` repeats all of it inside each fold and is not.
+    signal: (N,) what the trees say of every row of the table, each patient's rows by trees that did not see the
+    patient; the next worse outcome starts from it.
     """
 
     booster: bytes | None
@@ -50,92 +52,133 @@ class Fitted:
     rounds: int
     rows: NDArray[np.int64]
     log_odds: Array
+    signal: Array
 
 
-def fit_outcome(table: Table, plan: Plan) -> Fitted:
-    """Fit one outcome on all its usable rows; how many trees, and how far to trust them, come from patient folds."""
+@dataclass(frozen=True, slots=True)
+class Task:
+    """The usable rows of one outcome: what the trees see, what calibration sees, and the label."""
+
+    part: Table
+    parts: Parts
+    label: Array
+    plan: Plan
+
+    @classmethod
+    def of(cls, part: Table, plan: Plan, milder: Array | None) -> "Task":
+        return cls(part, part.parts(plan.outcome, milder), part.label[:, plan.outcome], plan)
+
+    def take(self, which: NDArray[np.bool_]) -> "Task":
+        return Task(self.part.take(which), take(self.parts, which), self.label[which], self.plan)
+
+    def calibrate(self, trees: Array) -> Calibration:
+        held = Evidence(self.parts, trees, self.label, self.part.course)
+        return calibrate(held, self.plan.settings, self.plan.spread)
+
+    def start(self) -> Calibration:
+        """The prior brought to the local level, with what the milder outcome's trees say, without trees of its own."""
+        return self.calibrate(np.zeros(len(self.label)))
+
+    def matrix(self, level: Calibration) -> xgboost.DMatrix:
+        return xgboost.DMatrix(
+            self.part.values,
+            label=self.label,
+            base_margin=level.combine(self.parts, np.zeros(len(self.label))),
+            feature_names=list(self.plan.spec.names),
+            nthread=1,
+        )
+
+
+def fit_outcome(table: Table, plan: Plan, milder: Array | None = None) -> Fitted:
+    """Fit one outcome on all its usable rows; how many trees, and how far to trust them, come from patient folds.
+
+    milder: (N,) `Fitted.signal` of the next milder outcome, None where there is none or it was not fitted.
+    """
     rows = np.flatnonzero(table.usable(plan.outcome))
-    part = table.take(rows)
-    label = part.label[:, plan.outcome]
-    fold_of = fold_of_rows(part.patient, label.astype(np.int64), plan.settings.folds, plan.seed)
-    rounds, trees = _out_of_fold(part, plan, fold_of)
-    log_odds = np.empty(len(part))
+    task = Task.of(table.take(rows), plan, None if milder is None else milder[rows])
+    fold_of = fold_of_rows(task.part.patient, task.label.astype(np.int64), plan.settings.folds, plan.seed)
+    rounds, boosters = _out_of_fold(task, fold_of)
+    trees = _by_fold(boosters, task.part, fold_of)
+    log_odds = np.empty(len(rows))
     for fold in np.unique(fold_of):
-        own, others = fold_of == fold, fold_of != fold
-        held = _calibrate(part.take(others), trees[others], plan)
-        log_odds[own] = held.combine(take(part.parts(plan.outcome), own), trees[own])
-    booster = train_booster(part, plan, rounds) if rounds else None
+        own = fold_of == fold
+        log_odds[own] = task.take(~own).calibrate(trees[~own]).combine(take(task.parts, own), trees[own])
+    booster = train_booster(task, rounds) if rounds else None
+    calibration = task.calibrate(trees)
+    signal = calibration.shares(table.parts(plan.outcome, milder), _elsewhere(table, task, fold_of, boosters, booster))
     saved = bytes(booster.save_raw("ubj")) if booster is not None else None
-    return Fitted(saved, _calibrate(part, trees, plan), rounds, rows, log_odds)
+    return Fitted(saved, calibration, rounds, rows, log_odds, signal.signal)
 
 
-def predict_outcome(fitted: Fitted, table: Table, outcome: int) -> Array:
-    """(N,) calibrated log-odds of rows that were not fitted on."""
+def predict_outcome(fitted: Fitted, table: Table, outcome: int, milder: Array | None = None) -> Shares:
+    """What each part adds to the calibrated log-odds of (N,) rows that were not fitted on."""
     trees = np.zeros(len(table))
     if fitted.booster is not None:
         booster = xgboost.Booster({"nthread": 1})
         booster.load_model(bytearray(fitted.booster))
         trees = sum_of_leaves(booster, table.values).astype(float)
-    return fitted.calibration.combine(table.parts(outcome), trees)
+    return fitted.calibration.shares(table.parts(outcome, milder), trees)
 
 
-def _calibrate(part: Table, trees: Array, plan: Plan) -> Calibration:
-    parts, label = part.parts(plan.outcome), part.label[:, plan.outcome]
-    return calibrate(parts, trees, label, plan.settings, plan.spread, part.courses)
-
-
-def _start(part: Table, plan: Plan) -> Calibration:
-    """The prior brought to the local level, without trees."""
-    return _calibrate(part, np.zeros(len(part)), plan)
-
-
-def _out_of_fold(part: Table, plan: Plan, fold_of: NDArray[np.int64]) -> tuple[int, Array]:
-    """The number of trees with the least out-of-fold log loss, and the trees' out-of-fold sums (n,) at that number."""
-    folds = np.unique(fold_of)
+def _out_of_fold(task: Task, fold_of: NDArray[np.int64]) -> tuple[int, list[xgboost.Booster]]:
+    """The number of trees with the least out-of-fold log loss, and each fold's booster of the other folds with it."""
     fitted = in_parallel(
-        lambda fold: _judged(part.take(fold_of != fold), part.take(fold_of == fold), plan), folds, plan.settings.workers
+        lambda fold: _judged(task.take(fold_of != fold), task.take(fold_of == fold)),
+        np.unique(fold_of),
+        task.plan.settings.workers,
     )
-    losses = np.sum([losses for _, losses in fitted], axis=0)
-    rounds = int(np.argmin(losses))
+    rounds = int(np.argmin(np.sum([losses for _, losses in fitted], axis=0)))
+    return rounds, [booster[:rounds] for booster, _ in fitted] if rounds else []
+
+
+def _by_fold(boosters: list[xgboost.Booster], part: Table, fold_of: NDArray[np.int64]) -> Array:
+    """(n,) sum of the leaves, of each row by its own fold's booster; 0 where there are no trees. fold_of: (n,)."""
     trees = np.zeros(len(part))
-    for fold, (booster, _) in zip(folds, fitted, strict=True):
-        if rounds:
-            trees[fold_of == fold] = sum_of_leaves(booster[:rounds], part.values[fold_of == fold])
-    return rounds, trees
+    for fold, booster in enumerate(boosters):
+        trees[fold_of == fold] = sum_of_leaves(booster, part.values[fold_of == fold])
+    return trees
 
 
-def _judged(train: Table, test: Table, plan: Plan) -> tuple[xgboost.Booster, Array]:
-    """A booster of the most trees allowed, and its summed log loss on the test rows after 0, 1, 2, ... trees."""
-    level = _start(train, plan)
-    judge, learn = _matrix(test, plan, level), _matrix(train, plan, level)
+def _elsewhere(
+    table: Table,
+    task: Task,
+    fold_of: NDArray[np.int64],
+    boosters: list[xgboost.Booster],
+    booster: xgboost.Booster | None,
+) -> Array:
+    """(N,) sum of the leaves for every row: by the patient's fold; by the final booster for patients in no fold."""
+    if booster is None:
+        return np.zeros(len(table))
+    own = np.full(int(table.patient.max()) + 1, -1)
+    own[task.part.patient] = fold_of
+    trees = _by_fold(boosters, table, own[table.patient])
+    unseen = own[table.patient] < 0
+    if unseen.any():
+        trees[unseen] = sum_of_leaves(booster, table.values[unseen])
+    return trees
+
+
+def _judged(learn: Task, judge: Task) -> tuple[xgboost.Booster, Array]:
+    """A booster of the most trees allowed, and its summed log loss on the judged rows after 0, 1, 2, ... trees."""
+    level, settings = learn.start(), learn.plan.settings
     record: dict[str, dict[str, list[float]]] = {}
     booster = xgboost.train(
-        parameters(plan.spec, plan.settings),
-        learn,
-        plan.settings.rounds,
-        evals=[(judge, "test")],
+        parameters(learn.plan.spec, settings),
+        learn.matrix(level),
+        settings.rounds,
+        evals=[(judge.matrix(level), "test")],
         evals_result=record,
         verbose_eval=False,
     )
-    start, label = level.combine(test.parts(plan.outcome), np.zeros(len(test))), test.label[:, plan.outcome]
-    without = float(np.sum(np.logaddexp(0.0, start) - label * start))
-    return booster, np.array([without, *(np.array(record["test"]["logloss"]) * len(test))])
+    start = level.combine(judge.parts, np.zeros(len(judge.label)))
+    without = float(np.sum(np.logaddexp(0.0, start) - judge.label * start))
+    return booster, np.array([without, *(np.array(record["test"]["logloss"]) * len(judge.label))])
 
 
-def train_booster(part: Table, plan: Plan, rounds: int) -> xgboost.Booster:
+def train_booster(task: Task, rounds: int) -> xgboost.Booster:
     """A booster of `rounds` trees that start from the prior, brought to the local level."""
-    learn = _matrix(part, plan, _start(part, plan))
-    return xgboost.train(parameters(plan.spec, plan.settings), learn, rounds, verbose_eval=False)
-
-
-def _matrix(part: Table, plan: Plan, level: Calibration) -> xgboost.DMatrix:
-    return xgboost.DMatrix(
-        part.values,
-        label=part.label[:, plan.outcome],
-        base_margin=level.combine(part.parts(plan.outcome), np.zeros(len(part))),
-        feature_names=list(plan.spec.names),
-        nthread=1,
-    )
+    settings = task.plan.settings
+    return xgboost.train(parameters(task.plan.spec, settings), task.matrix(task.start()), rounds, verbose_eval=False)
 
 
 def parameters(spec: Spec, settings: Settings) -> dict[str, object]:

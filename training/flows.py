@@ -25,10 +25,12 @@ from features.catalogue import load
 from features.errors import DataError, UsageError
 from features.home import Home
 from features.outcomes import OUTCOME_KEYS
-from features.prior import Prior, pool
+from features.pooling import pool
+from features.prior import Prior
 from training.assemble import assemble
 from training.config import Settings, from_mapping
-from training.evaluate import ALL_TIMES, Recipe, Result, cross_validate_outcome, flat, judge_bundle, to_json
+from training.cross_validation import cross_validate_outcomes
+from training.evaluate import ALL_TIMES, Recipe, Result, flat, judge_bundle, to_json
 from training.train import Trained, prior_only, why_not
 from training.train import train as train_cohort
 
@@ -56,9 +58,9 @@ def synthesise(out: Path, courses: int, seed: int, format: str) -> None:
     console.print(f"{out}: {courses} SYNTHETIC courses, {len(cohort.observations)} observations, true risks in truth.*")
 
 
-def check(folder: Path) -> None:
-    """Read a cohort and print its rejection report and its attrition."""
-    cohort = read_cohort(folder)
+def check(folder: Path, derive_grades: bool = False) -> None:
+    """Read a cohort and print its rejection report and its attrition; derive_grades as in data.tables.read_cohort."""
+    cohort = read_cohort(folder, derive_grades=derive_grades)
     console.print(cohort.report.text())
     asked = layers(cohort)
     grid = _grid("step", "outcome", "index time", "courses")
@@ -110,9 +112,9 @@ def _extract(data: Path | None, mapping_file: Path) -> Path:
     return found[0]
 
 
-def train(home: Home, folder: Path, name: str, settings: Settings, uri: str | None) -> str:
+def train(home: Home, folder: Path, name: str, settings: Settings, uri: str | None, derive_grades: bool = False) -> str:
     """Train on a cohort, record it in MLflow as the challenger; returns the registered version."""
-    cohort = read_cohort(folder)
+    cohort = read_cohort(folder, derive_grades=derive_grades)
     if cohort.report.findings:
         console.print(cohort.report.text())
     trained = train_cohort(cohort, name, settings, load(), console.print)
@@ -158,10 +160,16 @@ def rollback(home: Home, uri: str | None) -> None:
 
 
 def cross_validate(
-    home: Home, folder: Path, settings: Settings, repeats: int, out: Path | None, uri: str | None
+    home: Home,
+    folder: Path,
+    settings: Settings,
+    repeats: int,
+    out: Path | None,
+    uri: str | None,
+    derive_grades: bool = False,
 ) -> list[Result]:
     """Judge the recipe on a cohort by repeated patient-grouped cross-validation, beside the baselines."""
-    cohort = read_cohort(folder)
+    cohort = read_cohort(folder, derive_grades=derive_grades)
     recipe_settings = replace(settings, repeats=repeats)
     results = _cross_validated(cohort, recipe_settings)
     _report(home, f"cross-validate {folder.resolve().name}", cohort, recipe_settings, results, out, uri)
@@ -173,18 +181,23 @@ def _cross_validated(cohort: Cohort, settings: Settings) -> list[Result]:
     evidence = pool(catalogue)
     table, spec, unsound = assemble(cohort, Prior(evidence), catalogue, settings.workers)
     recipe = Recipe(spec, evidence, catalogue, settings)
-    results: list[Result] = []
-    for place, key in enumerate(OUTCOME_KEYS):
-        reason = why_not(table, place, settings, unsound)
+    left_out = {key: why_not(table, place, settings, unsound) for place, key in enumerate(OUTCOME_KEYS)}
+    for key, reason in left_out.items():
         if reason:
             console.print(f"{key}: {reason}; not judged")
-        else:
-            results += cross_validate_outcome(table, recipe, place)
-    return results
+    return cross_validate_outcomes(
+        table, recipe, [place for place, key in enumerate(OUTCOME_KEYS) if not left_out[key]]
+    )
 
 
 def evaluate(
-    home: Home, folder: Path, which: str, settings: Settings, out: Path | None, uri: str | None
+    home: Home,
+    folder: Path,
+    which: str,
+    settings: Settings,
+    out: Path | None,
+    uri: str | None,
+    derive_grades: bool = False,
 ) -> list[Result]:
     """Judge a registered version on a cohort; says so where it is the very cohort that the version was trained on."""
     import tempfile
@@ -194,7 +207,7 @@ def evaluate(
     with tempfile.TemporaryDirectory() as scratch:
         held = Path(scratch) / "bundle"
         registered = tracking.fetch(home, which, held, uri)
-        cohort = read_cohort(folder)
+        cohort = read_cohort(folder, derive_grades=derive_grades)
         if bundle.read(held).about["trained_on"]["fingerprint"] == cohort.fingerprint:
             console.print(
                 "CAUTION: the version was trained on this very cohort; these figures say nothing of new courses"

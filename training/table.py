@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.split import patient_folds
-from features.bundle import Parts
+from features.calibration import Parts
+from features.outcomes import MILDER
 
 Array = NDArray[np.float64]
 
@@ -21,7 +22,8 @@ class Table:
     patient, course: (N,) whole numbers. index_name: (N,) such as "24h".
     hours: (N,) since the infusion or the latest dose.
     begun, reached: (N, outcomes) whether any grade of the outcome's event, and its own, was charted.
-    treated: (N,) whether tocilizumab or a steroid came before. therapy: (N,) catalogue keys.
+    treated: (N,) whether tocilizumab or a steroid came before. dosing: (N,) place in DOSING.
+    therapy, indication: (N,) catalogue keys.
     """
 
     values: NDArray[np.float32]
@@ -34,7 +36,9 @@ class Table:
     begun: NDArray[np.bool_]
     reached: NDArray[np.bool_]
     treated: NDArray[np.bool_]
+    dosing: NDArray[np.int64]
     therapy: NDArray[np.str_]
+    indication: NDArray[np.str_]
 
     def __len__(self) -> int:
         return len(self.values)
@@ -52,7 +56,9 @@ class Table:
             self.begun[which],
             self.reached[which],
             self.treated[which],
+            self.dosing[which],
             self.therapy[which],
+            self.indication[which],
         )
 
     def usable(self, outcome: int) -> NDArray[np.bool_]:
@@ -60,9 +66,18 @@ class Table:
         known: NDArray[np.bool_] = ~np.isnan(self.label[:, outcome]) & ~np.isnan(self.prior[:, outcome])
         return known
 
-    def parts(self, outcome: int) -> Parts:
-        """What calibration looks at besides the trees."""
-        return Parts(self.prior[:, outcome], self.hours, self.begun[:, outcome], self.therapy)
+    def parts(self, outcome: int, milder: Array | None = None) -> Parts:
+        """What calibration looks at besides the trees. milder: (N,) what the trees of the milder outcome say."""
+        below = MILDER[outcome]
+        return Parts(
+            self.prior[:, outcome],
+            self.hours,
+            self.begun[:, outcome],
+            self.dosing,
+            self.therapy,
+            np.zeros(len(self)) if milder is None else milder,
+            np.zeros(len(self), dtype=bool) if below is None else self.reached[:, below],
+        )
 
     @property
     def courses(self) -> int:

@@ -10,17 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from data.tables import Cohort
 from features import golden
-from features.bundle import PRIOR_ALONE, Bundle
+from features.bundle import Bundle
+from features.calibration import PRIOR_ALONE
 from features.catalogue import Catalogue
 from features.course import Event
-from features.outcomes import OUTCOME_KEYS, OUTCOMES
+from features.interval import IntervalTable
+from features.outcomes import MILDER, OUTCOME_KEYS, OUTCOMES
 from features.policy import Policy
+from features.pooling import pool
 from features.predict import Predictor, sigmoid
-from features.prior import Prior, pool
+from features.prior import Prior
 from features.spec import full
 from training import baselines
 from training.assemble import assemble
@@ -29,17 +33,21 @@ from training.config import Settings
 from training.evaluate import Recipe, Result, judge, published, to_json
 from training.fit import Fitted, fit_outcome
 from training.table import Table, fold_of_rows
+from training.venn_abers import interval_table
 
 INTENDED_USE = (
     "Informs clinicians about the risk of CRS and ICANS of patients who are about to receive, or have just received, "
     "CAR-T or TCR-T cells or a T-cell engager. It does not replace clinical judgement and directs no treatment."
 )
+#: Rule of the cohort's report under which grades derived from vitals and treatments are counted.
+DERIVED_GRADES = "grade-derived"
 #: Course ids of the synthetic cohort begin so; what is trained on them is called synthetic everywhere.
 SYNTHETIC_PREFIX = "synthetic-"
 #: Years of age, both inclusive, inside the intended use: children and adults alike.
 AGES = (0.0, 110.0)
 ROOT = Path(__file__).resolve().parents[1]
 
+Array = NDArray[np.float64]
 Progress = Callable[[str], None]
 
 
@@ -73,7 +81,7 @@ def _train(cohort: Cohort, name: str, settings: Settings, catalogue: Catalogue, 
         if left_out[key]:
             progress(f"{key}: {left_out[key]}; the published rate answers")
             continue
-        fitted[key] = fit_outcome(table, recipe.plan(table, place, settings.seed))
+        fitted[key] = fit_outcome(table, recipe.plan(table, place, settings.seed), _milder_signal(fitted, place))
         results += _judged(table, recipe, place, fitted[key])
         progress(f"{key}: {table.events(place)} courses with the outcome, {fitted[key].rounds} trees")
     about = _about(name, settings, _data(cohort, name), results)
@@ -82,14 +90,23 @@ def _train(cohort: Cohort, name: str, settings: Settings, catalogue: Catalogue, 
     return Trained(bundle, tuple(results), len(table))
 
 
+def _milder_signal(fitted: Mapping[str, Fitted], place: int) -> Array | None:
+    """What the trees of the next milder outcome say, where there is one and it was fitted."""
+    milder = MILDER[place]
+    found = None if milder is None else fitted.get(OUTCOME_KEYS[milder])
+    return found.signal if found else None
+
+
 def prior_only(catalogue: Catalogue, name: str, settings: Settings) -> Bundle:
     """A bundle without any training data: the published rates alone, and it says so."""
     evidence = pool(catalogue)
     about = _about(
         name, settings, {"name": "none", "courses": 0, "synthetic": False, "fingerprint": "", "grading": {}}, []
     )
-    policy = Policy(INTENDED_USE, {}, (), *AGES)
-    return _with_golden(Bundle(full(catalogue), evidence, {}, {}, policy, {}, _card(about, None, {}), about), catalogue)
+    policy = Policy(INTENDED_USE, {}, (), (), *AGES)
+    return _with_golden(
+        Bundle(full(catalogue), evidence, {}, {}, {}, policy, {}, _card(about, None, {}), about), catalogue
+    )
 
 
 def why_not(table: Table, outcome: int, settings: Settings, unsound: Collection[str]) -> str:
@@ -98,7 +115,10 @@ def why_not(table: Table, outcome: int, settings: Settings, unsound: Collection[
     unsound: outcomes whose labels were taken out, because follow-up is too short or one class is empty.
     """
     if OUTCOME_KEYS[outcome] in unsound:
-        return "labels are one-sided (follow-up is shorter than the horizon for most courses, or one class is empty)"
+        return (
+            "labels are one-sided (follow-up is shorter than the horizon for most courses, one class is empty, or the "
+            "grade of too many courses is open)"
+        )
     known = table.usable(outcome)
     without = len(np.unique(table.course[known & (table.label[:, outcome] == 0)]))
     if min(table.events(outcome), without) < settings.fewest_events:
@@ -135,9 +155,9 @@ def _grading(cohort: Cohort, event: Event) -> str:
     """The grading system of an event's labels."""
     charted = cohort.events.loc[cohort.events["event"].eq(event.value), "grading"]
     systems = sorted({system or "not stated" for system in charted})
-    if len(systems) > 1:
-        return f"mixed: {', '.join(systems)}"
-    return systems[0] if systems else "not stated"
+    stated = f"mixed: {', '.join(systems)}" if len(systems) > 1 else systems[0] if systems else "not stated"
+    derived = event is Event.CRS_GRADE and cohort.report.count(DERIVED_GRADES) > 0
+    return f"{stated}, derived from charted signs" if derived else stated
 
 
 def _bundle(
@@ -151,18 +171,27 @@ def _bundle(
         key: thresholds(table.label[one.rows, OUTCOME_KEYS.index(key)], sigmoid(one.log_odds), recipe.settings)
         for key, one in fitted.items()
     }
-    learnt = sorted(set(table.therapy[~np.isnan(table.label).all(axis=1)].tolist()) & set(recipe.evidence))
+    labelled = ~np.isnan(table.label).all(axis=1)
+    learnt = sorted(set(table.therapy[labelled].tolist()) & set(recipe.evidence))
+    indications = sorted(set(table.indication[labelled].tolist()) - {""})
     bundle = Bundle(
         spec=recipe.spec,
         evidence=recipe.evidence,
         boosters={key: one.booster for key, one in fitted.items() if one.booster is not None},
         calibration={key: fitted[key].calibration if key in fitted else PRIOR_ALONE for key in OUTCOME_KEYS},
-        policy=Policy(INTENDED_USE, held, tuple(learnt), *AGES),
+        intervals={key: _interval(table, key, one, recipe.settings) for key, one in fitted.items()},
+        policy=Policy(INTENDED_USE, held, tuple(learnt), tuple(indications), *AGES),
         golden={},
         card=card,
         about=about,
     )
     return _with_golden(bundle, recipe.catalogue)
+
+
+def _interval(table: Table, key: str, one: Fitted, settings: Settings) -> IntervalTable:
+    """How sure the probabilities of one outcome are, from its out-of-fold scores."""
+    label = table.label[one.rows, OUTCOME_KEYS.index(key)]
+    return interval_table(one.log_odds, label, table.course[one.rows], settings.interval_resamples, settings.seed)
 
 
 def _with_golden(bundle: Bundle, catalogue: Catalogue) -> Bundle:

@@ -16,7 +16,7 @@ from data.tables import TABLES, Cohort, cohort_from_frames, read_cohort, utc_sec
 from features.catalogue import load
 from features.course import HOUR, whole_seconds
 from features.errors import DataError, UsageError
-from features.prior import pool
+from features.pooling import pool
 from tests.data.frames import AXI, TEC, cohort, courses, events, folder, observations
 from tests.real_data import ROOT
 

@@ -21,6 +21,7 @@ NAMES = [
     "calibration.json",
     "card.json",
     "golden.json",
+    "intervals.json",
     "manifest.json",
     "model-crs_1plus.ubj",
     "model-crs_3plus.ubj",
@@ -176,11 +177,11 @@ def test_a_manifest_without_a_list_of_files_is_refused(listed: object, copy: Pat
     assert "there is no list of files" in refused(copy)
 
 
-@pytest.mark.parametrize("number", [0, 2, None, "1"])
+@pytest.mark.parametrize("number", [0, 1, None, "2"])
 def test_another_format_is_refused(number: object, copy: Path) -> None:
     manifest = json.loads((copy / MANIFEST).read_bytes())
     (copy / MANIFEST).write_text(json.dumps({**manifest, "format": number}))
-    assert refused(copy).startswith("manifest.json: the format is not 1")
+    assert refused(copy).startswith("manifest.json: the format is not 2")
 
 
 SHAPES = ("[]", "{}", "3", '{"crs_1plus": {"intercept": 0}}')
@@ -201,7 +202,9 @@ def test_a_well_signed_file_of_another_shape_is_refused(name: str, content: str,
     assert "lacks a part" in refused(copy)
 
 
-@pytest.mark.parametrize("name", ["calibration.json", "golden.json", "card.json", "policy.json", "spec.json"])
+@pytest.mark.parametrize(
+    "name", ["calibration.json", "golden.json", "intervals.json", "card.json", "policy.json", "spec.json"]
+)
 def test_a_well_signed_file_that_is_not_json_is_refused(name: str, copy: Path) -> None:
     (copy / name).write_text("{")
     sign_again(copy)

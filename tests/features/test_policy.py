@@ -9,7 +9,7 @@ import pytest
 from features.policy import Policy, Thresholds
 
 HELD = Thresholds(0.2, 0.6, 0.9, 12.0, 0.5, 0.97)
-POLICY = Policy("made up for tests", {"crs_1plus": HELD}, ("teclistamab", "car-t"), 18.0, 90.0)
+POLICY = Policy("made up for tests", {"crs_1plus": HELD}, ("teclistamab", "car-t"), ("mm",), 18.0, 90.0)
 
 
 @pytest.mark.parametrize(

@@ -9,21 +9,24 @@ import xgboost
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.bundle import PRIOR_ALONE, Bundle, Calibration, Parts
+from features.bundle import Bundle
+from features.calibration import PRIOR_ALONE, Calibration, Parts, Terms
 from features.course import HOUR, Event
 from features.errors import BundleError
 from features.outcomes import OUTCOME_KEYS
-from features.predict import FAMILIES, Prediction, Predictor, answers, coherent, sigmoid, sum_of_leaves, verify_golden
+from features.predict import FAMILIES, Predictor, answers, coherent, sigmoid, sum_of_leaves, verify_golden
 from features.prior import History, Prior, Timing
 from features.single import CourseInput, Observed, snapshots
 from tests.builders import (
     CATALOGUE,
     NOT_KNOWN,
+    both,
     course_inputs,
     evidence,
     full_spec,
     many_courses,
     outcome_place,
+    predict,
     prior_only_bundle,
     small_booster,
     trained_bundle,
@@ -31,10 +34,6 @@ from tests.builders import (
 )
 
 CAR_T = "axicabtagene-ciloleucel"
-
-
-def predict(predictor: Predictor, *courses: CourseInput) -> Prediction:
-    return predictor.predict(snapshots(CATALOGUE, courses))
 
 
 def with_calibration(base: Bundle, **each: Calibration) -> Predictor:
@@ -53,8 +52,11 @@ def test_without_boosters_the_answer_is_the_published_prior(prior_only: Predicto
     found = predict(prior_only, CourseInput(CAR_T, "lbcl", 24 * HOUR), CourseInput("teclistamab", "mm", 0))
     held = Prior(evidence())
     rows = held.rows((CAR_T, "teclistamab"), ("lbcl", "mm"))
-    fractions = held.fractions(rows, Timing(np.array([24.0, 0.0]), np.array([1, 1])))
-    probabilities = held.probabilities(rows, fractions, History(np.zeros((2, 2)), np.full((2, 2), math.nan)))
+    timing, nothing = (
+        Timing(np.array([24.0, 0.0]), np.array([1, 1])),
+        History(np.zeros((2, 2)), np.full((2, 2), np.nan)),
+    )
+    probabilities = held.probabilities(rows, held.fractions(rows, timing), nothing, held.within(rows, timing))
     np.testing.assert_allclose(found.probability, probabilities, rtol=1e-12)
     assert found.log_odds.tobytes() == found.rows.prior.tobytes()
     assert not found.trees.any()
@@ -105,10 +107,18 @@ def test_trees_without_weight_leave_the_prior() -> None:
 
 
 def parts(prior: float, hours: float, begun: bool, therapy: str) -> Parts:
-    return Parts(np.array([prior]), np.array([hours]), np.array([begun]), (therapy,))
+    return Parts(
+        np.array([prior]),
+        np.array([hours]),
+        np.array([begun]),
+        np.array([0]),
+        (therapy,),
+        np.zeros(1),
+        np.array([False]),
+    )
 
 
-CALIBRATION = Calibration(0.5, 0.8, -0.3, 1.5, 0.9, 0.1, {"teclistamab": 0.25})
+CALIBRATION = Calibration(single=Terms(0.5, 0.8, -0.3, 1.5, 0.9, 0.1), therapy_shift={"single": {"teclistamab": 0.25}})
 
 
 @pytest.mark.parametrize(
@@ -171,7 +181,7 @@ def test_a_worse_grade_is_never_likelier_than_a_milder_one(courses: list[CourseI
 
 
 def test_where_boosters_disagree_the_milder_grade_stands() -> None:
-    low, high = replace(PRIOR_ALONE, intercept=-9.0), replace(PRIOR_ALONE, intercept=9.0)
+    low, high = both(intercept=-9.0), both(intercept=9.0)
     predictor = with_calibration(prior_only_bundle(), crs_1plus=low, crs_3plus=high, icans_3plus=high)
     found = predict(predictor, CourseInput(CAR_T, "lbcl", 0))
     raw = sigmoid(found.log_odds)[0]
@@ -200,7 +210,7 @@ def test_the_sigmoid_is_the_logistic_function_without_overflow(value: float) -> 
 
 def test_a_grade_that_was_reached_is_not_predicted_and_never_caps_a_worse_one() -> None:
     # So unlikely by calibration that it would hold the worse grades down, if it counted.
-    unlikely = replace(PRIOR_ALONE, intercept=-12.0)
+    unlikely = both(intercept=-12.0)
     predictor = with_calibration(prior_only_bundle(), crs_1plus=unlikely, crs_2plus=unlikely)
     charted = (Observed(Event.CRS_GRADE, 40 * HOUR, 2.0),)
     found = predict(predictor, CourseInput(CAR_T, "lbcl", 48 * HOUR, observations=charted))
@@ -211,7 +221,7 @@ def test_a_grade_that_was_reached_is_not_predicted_and_never_caps_a_worse_one() 
 
 
 def test_a_milder_grade_still_to_come_holds_the_worse_one() -> None:
-    unlikely = replace(PRIOR_ALONE, intercept=-12.0)
+    unlikely = both(intercept=-12.0)
     predictor = with_calibration(prior_only_bundle(), crs_2plus=unlikely)
     charted = (Observed(Event.CRS_GRADE, 40 * HOUR, 1.0),)
     found = predict(predictor, CourseInput(CAR_T, "lbcl", 48 * HOUR, observations=charted))
@@ -241,7 +251,7 @@ def test_the_golden_courses_of_a_bundle_are_verified() -> None:
 @pytest.mark.parametrize("name", ["intercept", "prior_slope", "early_slope", "late_slope"])
 def test_one_calibration_number_changed_by_a_little_is_refused(name: str) -> None:
     held = trained_bundle().calibration["crs_1plus"]
-    nudged = replace(held, **{name: getattr(held, name) * (1 + 1e-6)})
+    nudged = replace(held, single=replace(held.single, **{name: getattr(held.single, name) * (1 + 1e-6)}))
     with pytest.raises(
         BundleError, match=r"golden\.json: golden course \d+ no longer gives its recorded answer"
     ) as caught:
@@ -251,7 +261,7 @@ def test_one_calibration_number_changed_by_a_little_is_refused(name: str) -> Non
 
 def test_the_last_bits_of_a_logarithm_are_another_processor_and_not_another_model() -> None:
     held = trained_bundle().calibration["crs_1plus"]
-    nudged = replace(held, intercept=held.intercept * (1 + 1e-12))
+    nudged = replace(held, single=replace(held.single, intercept=held.single.intercept * (1 + 1e-12)))
     assert verify_golden(with_calibration(trained_bundle(), crs_1plus=nudged)) >= 8
 
 

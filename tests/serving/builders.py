@@ -17,12 +17,14 @@ from typing import Any
 import numpy as np
 import xgboost
 
-from features import bundle, catalogue, prior, spec
+from features import bundle, catalogue, pooling, spec
 from features.bundle import Bundle
 from features.home import BUNDLE_FOLDER, MODEL_NAME, Home, Live, write_live
+from features.interval import IntervalTable
 from features.policy import Policy, Thresholds
 from features.predict import Predictor, answers
 from features.single import CourseInput, Observed
+from tests.builders import both, wide_ends
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = json.loads((ROOT / "serving" / "example_request.json").read_text())
@@ -48,10 +50,10 @@ def with_course(**changes: Any) -> dict[str, Any]:
 @functools.cache
 def prior_bundle() -> Bundle:
     """Published rates alone."""
-    policy = Policy("Adults, for tests only.", {}, (), 18.0, 100.0)
+    policy = Policy("Adults, for tests only.", {}, (), (), 18.0, 100.0)
     loaded = catalogue.load()
     return _with_golden(
-        Bundle(spec.full(loaded), prior.pool(loaded), {}, {}, policy, {"courses": []}, {}, {"name": "t"})
+        Bundle(spec.full(loaded), pooling.pool(loaded), {}, {}, {}, policy, {"courses": []}, {}, {"name": "t"})
     )
 
 
@@ -68,7 +70,8 @@ def trained_bundle() -> Bundle:
         replace(
             held,
             boosters={key: _random_booster(held.spec.names) for key in TRAINED},
-            calibration={key: replace(bundle.PRIOR_ALONE, early_slope=1.0, late_slope=1.0) for key in TRAINED},
+            calibration={key: both(early_slope=1.0, late_slope=1.0) for key in TRAINED},
+            intervals={key: IntervalTable(-6.0, 0.5, *wide_ends()) for key in TRAINED},
             policy=policy,
             about={"name": "t", "trained_on": dict(TRAINED_ON)},
         )
@@ -77,7 +80,7 @@ def trained_bundle() -> Bundle:
 
 def fitted_without_trees(*outcomes: str) -> Bundle:
     """Outcomes (TRAINED if none are named) whose calibration was moved by data, and no tree anywhere."""
-    moved = {key: replace(bundle.PRIOR_ALONE, intercept=-0.2) for key in outcomes or TRAINED}
+    moved = {key: both(intercept=-0.2) for key in outcomes or TRAINED}
     policy = trained_bundle().policy
     return replace(prior_bundle(), calibration=moved, policy=policy, about=trained_bundle().about)
 

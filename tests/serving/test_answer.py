@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from features import catalogue
-from features.bundle import PRIOR_ALONE
+from features.calibration import PRIOR_ALONE
 from features.catalogue import Catalogue
+from features.course import Event
 from features.outcomes import OUTCOME_KEYS
 from features.predict import Predictor
 from features.scores import easix
@@ -57,7 +58,8 @@ def test_an_answer_has_the_documented_shape(ask_trained: Ask) -> None:
     answer = ask_trained(EXAMPLE)
     assert list(answer) == [
         *("prediction_id", "status", "question", "model", "not_evaluated"),
-        *("risks", "reasons", "missing", "cautions", "scores"),
+        *("risks", "reasons", "changes", "missing", "cautions", "scores"),
+        *("hazards", "symptoms", "look_alikes", "guidance"),
     ]
     assert answer["status"] == "evaluated"
     assert [one["outcome"] for one in answer["risks"]] == list(OUTCOME_KEYS)
@@ -305,15 +307,16 @@ def test_published_rates_know_no_training_time(ask_prior: Ask) -> None:
     assert "index-time-outside-training" not in codes(ask_prior(example(hours_since_start=100))["cautions"])
 
 
-def test_missing_names_each_analyte_of_the_spec_that_was_not_sent(ask_prior: Ask, tables: Catalogue) -> None:
+def test_missing_names_each_input_of_the_spec_that_was_not_sent(ask_prior: Ask) -> None:
     sent = {"crp", "ferritin", "ldh", "platelets", "creatinine", "temperature"}
-    used = {column.source for column in prior_bundle().spec.columns if column.kind == "stat"}
-    expected = [key for key in tables.analytes if key in used and key not in sent]
-    assert [one["what"] for one in ask_prior(EXAMPLE)["missing"]] == expected
-    assert expected
+    used = {column.source for column in prior_bundle().spec.columns if column.kind in ("stat", "course")}
+    known = sent | {"sex_male"} | set(EXAMPLE["course"]) | set(EXAMPLE["course"].get("comorbidities", {}))
+    expected = used - known - {event.value for event in Event}
+    assert {one["what"] for one in ask_prior(EXAMPLE)["missing"]} == expected
+    assert len(expected) > 20
 
 
-def test_scores_state_their_inputs_and_stand_only_where_they_can_be_computed(ask_prior: Ask) -> None:
+def test_scores_state_their_inputs_or_what_they_lack(ask_prior: Ask) -> None:
     found = {one["name"]: one for one in ask_prior(EXAMPLE)["scores"]}
     value = easix(np.array([410.0]), np.array([80 / 88.42]), np.array([74.0]))[0]
     assert found["easix"]["value"] == pytest.approx(value, rel=1e-3)
@@ -321,12 +324,15 @@ def test_scores_state_their_inputs_and_stand_only_where_they_can_be_computed(ask
     assert [one["what"] for one in found["easix"]["inputs"]] == ["ldh", "creatinine", "platelets"]
     assert {one["hours"] for one in found["m_easix"]["inputs"]} == {20.0}
     without_ldh = [one for one in EXAMPLE["observations"] if one["code"] != "ldh"]
-    assert ask_prior(example(observations=without_ldh))["scores"] == []
+    (lacking, *_) = ask_prior(example(observations=without_ldh))["scores"]
+    assert (lacking["status"], lacking["missing"]) == ("not-computed", [{"what": "ldh", "why": "missing"}])
+    assert "value" not in lacking
 
 
 def test_zero_platelets_give_no_score(ask_prior: Ask) -> None:
     none = [{**one, "value": 0} if one["code"] == "platelets" else one for one in EXAMPLE["observations"]]
-    assert ask_prior(example(observations=none))["scores"] == []
+    found = {one["name"]: one for one in ask_prior(example(observations=none))["scores"]}
+    assert [found[name]["status"] for name in ("easix", "s_easix", "m_easix")] == ["not-computed"] * 3
 
 
 def test_the_published_rate_is_the_largest_checked_one_of_the_nearest_indication(tables: Catalogue) -> None:

@@ -46,6 +46,13 @@ def test_a_batch_is_answered_in_its_order(server: Server) -> None:
     assert answers[0]["risks"] == server.predict(EXAMPLE).json["risks"]
 
 
+def test_a_red_flag_sent_to_a_running_service_comes_back_as_a_caution_and_moves_no_risk(server: Server) -> None:
+    reply = server.predict(example(symptoms=[{"symptom": "Seizure", "hours": 20}]))
+    assert reply.status == 200
+    assert "red-flag-symptom" in [one["code"] for one in reply.json["cautions"]]
+    assert reply.json["risks"] == server.predict(EXAMPLE).json["risks"]
+
+
 def test_bentomls_own_client_can_call_it(server: Server) -> None:
     code = (
         "import sys, json, bentoml\n"

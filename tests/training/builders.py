@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features import catalogue, spec
-from features.bundle import Parts
+from features.calibration import Parts
+from features.evidence import policy
 from features.outcomes import OUTCOME_KEYS
 from features.spec import Spec
 from training.config import Settings
@@ -20,7 +21,16 @@ AXI = "axicabtagene-ciloleucel"
 CRS_2 = OUTCOME_KEYS.index("crs_2plus")
 #: A column that may push both ways, one that may only raise the risk, and one that may only lower it.
 FREE, RISING, FALLING = "age_years", "crp.last", "platelets.last"
-QUICK = Settings(folds=3, rounds=12, learning_rate=0.3, min_child_weight=2.0, l2_penalty=1.0, bootstrap=4, workers=1)
+QUICK = Settings(
+    folds=3,
+    rounds=12,
+    learning_rate=0.3,
+    min_child_weight=2.0,
+    l2_penalty=1.0,
+    bootstrap=4,
+    interval_resamples=3,
+    workers=1,
+)
 
 
 def columns(*names: str) -> Spec:
@@ -29,7 +39,7 @@ def columns(*names: str) -> Spec:
 
 
 def plan(names: Sequence[str], settings: Settings = QUICK, seed: int = 1, outcome: int = CRS_2) -> Plan:
-    return Plan(outcome, columns(*names), {AXI: settings.centre_sd}, settings, seed)
+    return Plan(outcome, columns(*names), {AXI: policy()["between_centre_sd"]}, settings, seed)
 
 
 def table(label: Array, values: NDArray[Any], patient: NDArray[np.int64] | None = None, **changed: Any) -> Table:
@@ -47,14 +57,18 @@ def table(label: Array, values: NDArray[Any], patient: NDArray[np.int64] | None 
         "begun": np.zeros(shape, dtype=bool),
         "reached": np.zeros(shape, dtype=bool),
         "treated": np.zeros(n, dtype=bool),
+        "dosing": np.zeros(n, dtype=np.int64),
         "therapy": np.full(n, AXI),
+        "indication": np.full(n, "lbcl"),
     }
     return Table(**{**held, **changed})
 
 
 def parts(n: int, prior: Array | None = None, hours: float = 0.0) -> Parts:
-    """n rows of one therapy at one time, nothing begun."""
-    return Parts(np.zeros(n) if prior is None else prior, np.full(n, hours), np.zeros(n, dtype=bool), np.full(n, AXI))
+    """n rows of one infused therapy at one time, nothing begun."""
+    none, never = np.zeros(n), np.zeros(n, dtype=bool)
+    start = none if prior is None else prior
+    return Parts(start, np.full(n, hours), never, np.zeros(n, dtype=np.int64), np.full(n, AXI), none, never)
 
 
 def drawn(log_odds: Array, seed: int = 5) -> Array:

@@ -1,15 +1,15 @@
 """The penalised fit is the textbook's, and calibration believes the trees exactly as far as they have earned it."""
 
-from dataclasses import fields, replace
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from features.bundle import Calibration
+from features.calibration import AS_PUBLISHED, DOSING, Calibration
 from features.predict import sigmoid
 from tests.training.builders import AXI, Array, drawn, parts
-from training.calibrate import calibrate, penalised_logistic, take
+from training.calibrate import Evidence, calibrate, penalised_logistic, take
 from training.config import Settings
 
 FREE = np.full(3, np.inf)
@@ -77,7 +77,8 @@ def test_a_constant_column_takes_nothing() -> None:
 
 
 def fitted(trees: Array, label: Array, hours: float = 0.0, prior: Array | None = None) -> Calibration:
-    return calibrate(parts(len(trees), prior, hours), trees, label, Settings(), {AXI: 0.3}, len(trees))
+    held = Evidence(parts(len(trees), prior, hours), trees, label, np.arange(len(trees)))
+    return calibrate(held, Settings(), {AXI: 0.3})
 
 
 def test_useless_trees_lose_their_weight_and_good_trees_keep_it() -> None:
@@ -85,44 +86,66 @@ def test_useless_trees_lose_their_weight_and_good_trees_keep_it() -> None:
     label = drawn(truth)
     noise = np.random.default_rng(6).permutation(truth)
     late = 24.0 * 20
-    assert fitted(noise, label, late).late_slope < 0.1
-    assert fitted(truth, label, late).late_slope == pytest.approx(1.0, abs=0.12)
+    assert fitted(noise, label, late).single.late_slope < 0.1
+    assert fitted(truth, label, late).single.late_slope == pytest.approx(1.0, abs=0.12)
 
 
 def test_trees_earn_their_weight_at_the_infusion_and_have_it_later_until_they_lose_it() -> None:
     trees, label = np.zeros(40), np.arange(40) % 2 * 1.0
     found = fitted(trees, label)
-    assert (found.early_slope, found.late_slope) == pytest.approx((0.0, 1.0))
+    assert (found.single.early_slope, found.single.late_slope) == pytest.approx((0.0, 1.0))
     truth = np.random.default_rng(4).normal(0, 1.2, 5000)
     few, many = fitted(truth[:60], drawn(truth[:60])), fitted(truth, drawn(truth))
-    assert few.early_slope < 0.5 < 0.8 < many.early_slope
+    assert few.single.early_slope < 0.5 < 0.8 < many.single.early_slope
 
 
 @pytest.mark.parametrize("hours", [0.0, 12.0, 72.0])
 def test_trees_that_point_the_wrong_way_are_ignored_never_turned_round(hours: float) -> None:
     truth = np.random.default_rng(8).normal(0, 1.5, 2000)
     found = fitted(-truth, drawn(truth), hours)
-    assert found.early_slope >= 0
-    assert found.late_slope >= 0
-    assert found.weight(np.array([hours])).item() < 0.05
+    assert found.single.early_slope >= 0
+    assert found.single.late_slope >= 0
+    assert found.shares(parts(1, hours=hours), np.ones(1)).trees.item() < 0.05
 
 
 def test_a_prior_that_is_right_is_left_alone_and_one_that_is_too_high_is_shifted() -> None:
     prior = np.random.default_rng(9).normal(0, 1, 4000)
     right, high = fitted(np.zeros(4000), drawn(prior), 0.0, prior), fitted(np.zeros(4000), drawn(prior - 1), 0.0, prior)
     shift = right.combine(parts(1), np.zeros(1)).item(), high.combine(parts(1), np.zeros(1)).item()
-    assert right.prior_slope == pytest.approx(1.0, abs=0.1)
+    assert right.single.prior_slope == pytest.approx(1.0, abs=0.1)
     assert shift == pytest.approx((0.0, -1.0), abs=0.12)
 
 
 def test_rows_of_one_course_count_together_as_one_course() -> None:
-    prior = np.random.default_rng(10).normal(0, 1, 60)
+    prior, own = np.random.default_rng(10).normal(0, 1, 60), np.arange(60)
     label, widths = drawn(prior), {AXI: 0.3}
-    once = calibrate(parts(60, prior), np.zeros(60), label, Settings(), widths, 60)
-    fourfold = calibrate(parts(240, np.tile(prior, 4)), np.zeros(240), np.tile(label, 4), Settings(), widths, 60)
-    numbers = [field.name for field in fields(Calibration) if field.name != "therapy_shift"]
-    assert [getattr(fourfold, name) for name in numbers] == pytest.approx([getattr(once, name) for name in numbers])
-    assert fourfold.therapy_shift == pytest.approx(once.therapy_shift)
+    once = calibrate(Evidence(parts(60, prior), np.zeros(60), label, own), Settings(), widths)
+    four = Evidence(parts(240, np.tile(prior, 4)), np.zeros(240), np.tile(label, 4), np.tile(own, 4))
+    fourfold = calibrate(four, Settings(), widths)
+    assert astuple(fourfold.single) == pytest.approx(astuple(once.single))
+    assert fourfold.therapy_shift["single"] == pytest.approx(once.therapy_shift["single"])
+
+
+def test_each_kind_of_dosing_learns_from_its_own_rows_alone() -> None:
+    prior, own = np.random.default_rng(11).normal(0, 1, 6000), np.arange(6000)
+    dosing, wanted = own % 3, np.array([1.0, -1.0, 0.5])
+    keys = np.array([AXI, "teclistamab", "teclistamab"])[dosing]
+    every = replace(parts(6000, prior), dosing=dosing, therapy=keys)
+    held = Evidence(every, np.zeros(6000), drawn(prior + wanted[dosing]), own)
+    found = calibrate(held, Settings(), {AXI: 0.3, "teclistamab": 0.3})
+    alone = calibrate(held.of(0), Settings(), {AXI: 0.3})
+    assert (found.single, found.therapy_shift["single"]) == (alone.single, alone.therapy_shift["single"])
+    levels = [
+        terms.intercept + sum(found.therapy_shift[name].values())
+        for name, terms in zip(DOSING, found.terms, strict=True)
+    ]
+    assert levels == pytest.approx(wanted, abs=0.15)
+
+
+def test_dosing_that_no_course_had_stays_as_published() -> None:
+    found = fitted(np.ones(50), drawn(np.ones(50)))
+    assert found.first_dose == found.later_doses == AS_PUBLISHED
+    assert found.single != AS_PUBLISHED
 
 
 def test_take_keeps_the_named_rows_in_their_order() -> None:

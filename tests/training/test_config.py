@@ -57,7 +57,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_settings_survive_their_json() -> None:
-    changed = replace(Settings(), seed=5, rounds=9, centre_sd=0.125)
+    changed = replace(Settings(), seed=5, rounds=9, intercept_sd=0.125)
     assert from_mapping(changed.to_json(), "json") == changed
 
 

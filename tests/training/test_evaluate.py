@@ -13,14 +13,15 @@ from data.tables import Cohort
 from features import bundle
 from features.catalogue import Catalogue
 from features.outcomes import OUTCOME_KEYS
-from features.prior import Prior, pool
+from features.pooling import pool
+from features.prior import Prior
 from tests.training.builders import CRS_2, FREE, QUICK, RISING, columns, drawn, table
 from training.assemble import assemble
+from training.cross_validation import cross_validate_outcomes
 from training.evaluate import (
     COMPARED,
     Recipe,
     Result,
-    cross_validate_outcome,
     flat,
     judge,
     judge_bundle,
@@ -85,8 +86,8 @@ def test_cross_validation_repeats_with_other_folds(tables: Catalogue) -> None:
     values = np.random.default_rng(1).normal(size=(150, 2))
     held = table(drawn(2 * values[:, 0]), values)
     once, thrice = (
-        cross_validate_outcome(
-            held, Recipe(columns(FREE, RISING), {}, tables, replace(QUICK, repeats=n, bootstrap=0)), CRS_2
+        cross_validate_outcomes(
+            held, Recipe(columns(FREE, RISING), {}, tables, replace(QUICK, repeats=n, bootstrap=0)), [CRS_2]
         )
         for n in (1, 3)
     )

@@ -11,13 +11,16 @@ from numpy.typing import NDArray
 from data.tables import Cohort
 from features.catalogue import Catalogue
 from features.outcomes import OUTCOME_KEYS
+from features.pooling import pool
 from features.predict import sum_of_leaves
-from features.prior import Prior, pool
+from features.prior import Prior
 from tests.training.builders import CRS_2, FALLING, FREE, QUICK, RISING, Array, columns, drawn, plan, table
-from training import evaluate, fit
+from training import cross_validation, fit
 from training.assemble import assemble
-from training.evaluate import Recipe, Result, cross_validate_outcome
-from training.fit import Plan, fit_outcome, predict_outcome, train_booster
+from training.calibrate import Evidence
+from training.cross_validation import cross_validate_outcomes
+from training.evaluate import Recipe, Result
+from training.fit import Plan, Task, fit_outcome, predict_outcome, train_booster
 from training.metrics import auroc, log_loss
 from training.table import Table
 from training.train import Trained
@@ -45,7 +48,7 @@ def fixed_folds(monkeypatch: pytest.MonkeyPatch) -> None:
     def by_number(patient: NDArray[np.int64], *_: Any) -> NDArray[np.int64]:
         return patient % 3
 
-    for module in (fit, evaluate):
+    for module in (fit, cross_validation):
         monkeypatch.setattr(module, "fold_of_rows", by_number)
 
 
@@ -82,7 +85,7 @@ def test_a_real_signal_is_found_and_new_rows_are_ranked_by_it() -> None:
     new = signal(1500, seed=2)
     assert fitted.rounds > 0
     best = rank(new.label[:, 0], new.values[:, 0].astype(float))
-    assert rank(new.label[:, 0], predict_outcome(fitted, new, CRS_2)) > best - 0.03
+    assert rank(new.label[:, 0], predict_outcome(fitted, new, CRS_2).log_odds) > best - 0.03
 
 
 def test_noise_mostly_gets_no_weight_and_never_costs_more_than_a_trifle() -> None:
@@ -91,7 +94,7 @@ def test_noise_mostly_gets_no_weight_and_never_costs_more_than_a_trifle() -> Non
     for seed in range(6):
         values = np.random.default_rng(seed).normal(size=(600, 2))
         fitted = fit_outcome(table(label, values), plan([FREE, RISING]))
-        spreads.append(np.ptp(predict_outcome(fitted, table(label, values), CRS_2)))
+        spreads.append(np.ptp(predict_outcome(fitted, table(label, values), CRS_2).log_odds))
         assert log_loss(label, fitted.log_odds, np.ones(600)) < log_loss(label, rate, np.ones(600)) + 0.002
     assert np.median(spreads) < 0.05
 
@@ -100,15 +103,15 @@ def test_where_no_tree_helps_there_is_no_booster_and_the_level_answers() -> None
     held = signal()
     fitted = fit_outcome(held, plan([FREE, RISING], TREELESS))
     assert (fitted.booster, fitted.rounds) == (None, 0)
-    assert np.ptp(predict_outcome(fitted, held, CRS_2)) == 0.0
+    assert np.ptp(predict_outcome(fitted, held, CRS_2).log_odds) == 0.0
 
 
 def test_a_direction_that_is_settled_biology_is_never_learnt_the_other_way_round() -> None:
     values = np.random.default_rng(1).normal(size=(800, 3))
     spec = columns(FREE, RISING, FALLING)
     wrong_way = -1.5 * values[:, spec.names.index(RISING)] + 1.5 * values[:, spec.names.index(FALLING)]
-    learnt = train_booster(table(drawn(wrong_way), values), plan(spec.names), 12)
-    right_way = train_booster(table(drawn(-wrong_way), values), plan(spec.names), 12)
+    learnt = train_booster(Task.of(table(drawn(wrong_way), values), plan(spec.names), None), 12)
+    right_way = train_booster(Task.of(table(drawn(-wrong_way), values), plan(spec.names), None), 12)
     assert np.ptp(sweep(right_way, values, spec.names.index(RISING))) > 0.5
     for name, sign in ((RISING, 1), (FALLING, -1)):
         for booster in (learnt, right_way):
@@ -157,7 +160,7 @@ def memorable(own_patients: bool) -> Table:
 
 def test_a_column_made_for_memorising_does_not_raise_the_out_of_fold_auroc() -> None:
     held = memorable(own_patients=False)
-    booster = train_booster(held, plan([FREE], MEMORY), 60)
+    booster = train_booster(Task.of(held, plan([FREE], MEMORY), None), 60)
     assert rank(held.label[:, 0], sum_of_leaves(booster, held.values).astype(float)) > 0.95
     assert rank(held.label[:, 0], fit_outcome(held, plan([FREE], MEMORY)).log_odds) < 0.6
 
@@ -187,9 +190,9 @@ def test_the_trees_of_a_row_are_grown_without_the_labels_of_its_fold(monkeypatch
     seen: list[Array] = []
     real = fit.calibrate
 
-    def watched(parts: Any, trees: Array, *rest: Any) -> Any:
-        seen.append(trees)
-        return real(parts, trees, *rest)
+    def watched(held: Evidence, *rest: Any) -> Any:
+        seen.append(held.trees)
+        return real(held, *rest)
 
     monkeypatch.setattr(fit, "calibrate", watched)
     held, settings = signal(), replace(QUICK, rounds=1)
@@ -214,12 +217,12 @@ def test_cross_validation_never_shows_a_test_label_to_any_predictor(
         seen.append(scores)
         return []
 
-    monkeypatch.setattr(evaluate, "judge", kept)
+    monkeypatch.setattr(cross_validation, "judge", kept)
     held = signal(240)
     own = held.patient % 3 == 1
     recipe = Recipe(columns(FREE, RISING), {}, tables, QUICK)
     for one in (held, flipped(held, own)):
-        cross_validate_outcome(one, recipe, CRS_2)
+        cross_validate_outcomes(one, recipe, [CRS_2])
     for name in ("model", "logistic_regression", "base_rate"):
         before, after = seen[0][name][0], seen[1][name][0]
         assert np.array_equal(before[own], after[own]), name

@@ -16,12 +16,14 @@ from features.catalogue import Catalogue, load
 from features.errors import DataError, UsageError
 from features.home import Home
 from features.outcomes import OUTCOME_KEYS
-from features.prior import Prior, pool
+from features.pooling import pool
+from features.prior import Prior
 from tests.real_data import BWH, ROOT, real_file
 from tests.training.conftest import TINY
 from training import config, flows, tracking
 from training.assemble import assemble
-from training.evaluate import Recipe, Result, cross_validate_outcome
+from training.cross_validation import cross_validate_outcomes
+from training.evaluate import Recipe, Result
 from training.metrics import Estimate
 
 MAPPING = """
@@ -211,9 +213,7 @@ def real_results(tables: Catalogue) -> dict[tuple[str, str, str], Result]:
     settings = config.Settings(repeats=3, rounds=60, bootstrap=0)
     held, spec, _ = assemble(found, Prior(evidence), tables, settings.workers)
     recipe = Recipe(spec, evidence, tables, settings)
-    results: list[Result] = []
-    for key in ("crs_1plus", "crs_2plus"):
-        results += cross_validate_outcome(held, recipe, OUTCOME_KEYS.index(key))
+    results = cross_validate_outcomes(held, recipe, [OUTCOME_KEYS.index(key) for key in ("crs_1plus", "crs_2plus")])
     return {(one.outcome, one.index_time, one.predictor): one for one in results}
 
 

@@ -13,12 +13,13 @@ from data import synthetic
 from data.synthetic import SyntheticCohort
 from data.tables import Cohort, cohort_from_frames
 from features import bundle
-from features.bundle import PRIOR_ALONE
+from features.calibration import PRIOR_ALONE
 from features.catalogue import Catalogue
 from features.golden import courses as golden_courses
 from features.outcomes import OUTCOME_KEYS
+from features.pooling import pool
 from features.predict import Predictor, verify_golden
-from features.prior import Prior, pool
+from features.prior import Prior
 from features.single import CourseInput, snapshots
 from features.spec import full
 from tests.training.builders import AXI

@@ -1,0 +1,187 @@
+"""How the parts of an answer add up on the log-odds scale, for one outcome."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass, field, fields, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Places = NDArray[np.int64]
+
+#: Where a course stands at its index time: after its only infusion, its first step-up dose, or a later one.
+DOSING = ("single", "first_dose", "later_doses")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What is known of n rows besides the trees: (n,) of one outcome, or (n, outcomes) where "each" is said.
+
+    prior: each, log-odds. hours: since the infusion or the latest dose. begun: each, whether any grade of the event was
+    charted. dosing: place in DOSING. therapy: catalogue keys. milder: each, what the trees of the next milder outcome
+    say, in log-odds, 0 where there is none. passed: each, whether that milder outcome was reached.
+    """
+
+    prior: Array
+    hours: Array
+    begun: Flags
+    dosing: Places
+    therapy: NDArray[np.str_] | tuple[str, ...]
+    milder: Array
+    passed: Flags
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The coefficients of one kind of DOSING.
+
+    log-odds = intercept + prior_slope x prior + weight(hours) x sum of the trees + what the milder outcome's trees say
+    x milder_slope until the milder outcome is reached, x passed_slope from then on, + time_slope x elapsed(hours) while
+    the event has not begun, + begun_shift once any grade is there. The trees' weight moves from early_slope at the
+    infusion or dose to late_slope, by half its way in 17 hours.
+    """
+
+    intercept: float = 0.0
+    prior_slope: float = 1.0
+    time_slope: float = 0.0
+    begun_shift: float = 0.0
+    early_slope: float = 0.0
+    late_slope: float = 0.0
+    milder_slope: float = 0.0
+    passed_slope: float = 0.0
+
+
+#: The published rate as it stands, without any trees.
+AS_PUBLISHED = Terms()
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """What each part adds to the log-odds of n rows; their sum is the log-odds. All (n,), or all (n, outcomes).
+
+    level: how far the training data's own level lies from the published one. clock: what the time since the infusion or
+    dose, or a milder grade, adds to what the prior says of it. trees: the weighted sum of the booster's leaves. milder:
+    what the trees of the milder outcomes add.
+    """
+
+    prior: Array
+    level: Array
+    clock: Array
+    trees: Array
+    milder: Array
+
+    @property
+    def log_odds(self) -> Array:
+        return self.prior + self.level + self.clock + self.signal
+
+    @property
+    def signal(self) -> Array:
+        """What the trees say of this outcome, from which the next worse one starts."""
+        return self.trees + self.milder
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Terms of each kind of DOSING, and each therapy's own level beside the others' (log-odds).
+
+    What no training course had keeps `AS_PUBLISHED`. therapy_shift: by kind of DOSING, then by catalogue key.
+    """
+
+    single: Terms = AS_PUBLISHED
+    first_dose: Terms = AS_PUBLISHED
+    later_doses: Terms = AS_PUBLISHED
+    therapy_shift: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    @property
+    def terms(self) -> tuple[Terms, ...]:
+        """In the order of DOSING."""
+        return self.single, self.first_dose, self.later_doses
+
+    def combine(self, parts: Parts, trees: Array) -> Array:
+        """(n,) log-odds of the answer."""
+        return self.shares(parts, trees).log_odds
+
+    def shares(self, parts: Parts, trees: Array) -> Shares:
+        """The parts that add up to the log-odds of the answer; trees: (n,) sum of the leaves."""
+        wide = {name: getattr(parts, name)[:, None] for name in ("prior", "begun", "milder", "passed")}
+        found = Stack((self,), (None,)).shares(replace(parts, **wide), trees[:, None])
+        return Shares(*(getattr(found, one.name)[:, 0] for one in fields(Shares)))
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "Calibration":
+        """The calibration as `dataclasses.asdict` wrote it; TypeError or KeyError where a part is missing."""
+        single, first_dose, later_doses = (Terms(**body[name]) for name in DOSING)
+        shifts = {name: dict(shift) for name, shift in body["therapy_shift"].items()}
+        return cls(single, first_dose, later_doses, shifts)
+
+
+class Stack:
+    """The calibrations of several outcomes, laid out for arrays once.
+
+    milder: for each outcome the place of the milder one whose trees it starts from; None takes `Parts.milder`.
+    """
+
+    def __init__(self, calibrations: Sequence[Calibration], milder: Sequence[int | None]) -> None:
+        self.milder = tuple(milder)
+        self._terms = np.array([[astuple(terms) for terms in one.terms] for one in calibrations])
+        self._shifts = {
+            (place, key): np.array([one.therapy_shift.get(name, {}).get(key, 0.0) for one in calibrations])
+            for place, name in enumerate(DOSING)
+            for key in {key for one in calibrations for key in one.therapy_shift.get(name, {})}
+        }
+        self._no_shift = np.zeros(len(calibrations))
+
+    def shares(self, parts: Parts, trees: Array) -> Shares:
+        """What each part adds to n rows and these outcomes; trees: (n, outcomes) sum of the leaves."""
+        intercept, prior, time, begun, *_ = self._of_rows(parts)
+        weight, said = self.weights(parts)
+        weighed = weight * trees
+        return Shares(
+            prior=prior * parts.prior,
+            level=intercept + self._shift(parts),
+            clock=np.where(parts.begun, begun, time * elapsed(parts.hours)[:, None]),
+            trees=weighed,
+            milder=self._chained(weighed, said, parts.milder),
+        )
+
+    def weights(self, parts: Parts) -> tuple[Array, Array]:
+        """(n, outcomes) how far the trees are believed, and how far the milder outcome's trees speak for this one."""
+        *_, early, late, milder, passed = self._of_rows(parts)
+        return late + (early - late) * freshness(parts.hours)[:, None], np.where(parts.passed, passed, milder)
+
+    def _of_rows(self, parts: Parts) -> Array:
+        """(terms, n, outcomes) the terms of each row's kind of dosing, in the order of Terms."""
+        return self._terms[:, parts.dosing].T
+
+    def _shift(self, parts: Parts) -> Array:
+        """(n, outcomes) each row's therapy's own level."""
+        pairs = zip(parts.dosing.tolist(), parts.therapy, strict=True)
+        return np.array([self._shifts.get(pair, self._no_shift) for pair in pairs]).reshape(-1, len(self.milder))
+
+    def _chained(self, own: Array, said: Array, given: Array) -> Array:
+        """(n, outcomes) what the milder outcomes' trees add; own: what each outcome's own trees add."""
+        found = np.empty_like(own)
+        for place, below in enumerate(self.milder):
+            signal = given[:, place] if below is None else own[:, below] + found[:, below]
+            found[:, place] = said[:, place] * signal
+        return found
+
+
+def dosing(step_up: bool, dose_number: int) -> int:
+    """Place in DOSING of a course whose latest dose has that number, from 1."""
+    return (2 if dose_number > 1 else 1) if step_up else 0
+
+
+def elapsed(hours: Array) -> Array:
+    """(n,) the clock as calibration sees it: ln(1 + half days since the infusion or the latest dose)."""
+    return np.log1p(np.maximum(hours, 0.0) / 12.0)
+
+
+def freshness(hours: Array) -> Array:
+    """(n,) 1 at the infusion or dose, falling by a factor e each day."""
+    return np.exp(-np.maximum(hours, 0.0) / 24.0)
+
+
+PRIOR_ALONE = Calibration()

@@ -1,0 +1,67 @@
+"""Repeated cross-validation of the whole recipe, with what any model has to beat in the very same folds."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.outcomes import MILDER, OUTCOME_KEYS
+from training import baselines
+from training.evaluate import Recipe, Result, judge, published
+from training.fit import fit_outcome, predict_outcome
+from training.table import Table, fold_of_rows
+
+Array = NDArray[np.float64]
+
+
+def cross_validate_outcomes(table: Table, recipe: Recipe, outcomes: Sequence[int]) -> list[Result]:
+    """Repeated patient-grouped cross-validation: the whole recipe, calibration and all, sees the other folds only.
+
+    outcomes: places in OUTCOMES, ascending; a worse grade starts from the milder one where both are named.
+    """
+    settings = recipe.settings
+    repeats = [_one_repeat(table, recipe, outcomes, settings.seed + repeat) for repeat in range(settings.repeats)]
+    results: list[Result] = []
+    for place in outcomes:
+        scores = {name: np.array([one[place][name] for one in repeats]) for name in repeats[0][place]}
+        results += judge(table, place, {**scores, **published(table, recipe.spec)}, settings)
+    return results
+
+
+def _one_repeat(table: Table, recipe: Recipe, outcomes: Sequence[int], seed: int) -> dict[int, dict[str, Array]]:
+    """Outcome -> predictor -> (N,) log-odds, each row's from the other folds; NaN where the outcome is not at risk."""
+    graver = np.nansum(table.label[:, list(outcomes)], axis=1).astype(np.int64)
+    fold_of = fold_of_rows(table.patient, graver, recipe.settings.folds, seed)
+    model = np.full((len(table), len(OUTCOME_KEYS)), np.nan)
+    for fold in np.unique(fold_of):
+        train, test = table.take(fold_of != fold), table.take(fold_of == fold)
+        model[fold_of == fold] = _fold(train, test, recipe, outcomes, seed)
+    return {place: _beside(table, fold_of, place, model[:, place]) for place in outcomes}
+
+
+def _fold(train: Table, test: Table, recipe: Recipe, outcomes: Sequence[int], seed: int) -> Array:
+    """(n, outcomes) log-odds of the test rows by models of the train rows; NaN for outcomes not named."""
+    found = np.full((len(test), len(OUTCOME_KEYS)), np.nan)
+    told: dict[int | None, tuple[Array, Array]] = {}
+    for place in outcomes:
+        of_train, of_test = told.get(MILDER[place], (None, None))
+        fitted = fit_outcome(train, recipe.plan(train, place, seed), of_train)
+        shares = predict_outcome(fitted, test, place, of_test)
+        found[:, place] = shares.log_odds
+        told[place] = fitted.signal, shares.signal
+    return found
+
+
+def _beside(table: Table, fold_of: NDArray[np.int64], place: int, model: Array) -> dict[str, Array]:
+    """The model's scores and those of the baselines in the same folds, on the rows at risk."""
+    rows = np.flatnonzero(table.usable(place))
+    fitted = baselines.out_of_fold(table.take(rows), fold_of[rows], place)
+    held = {"model": model[rows], **fitted, "published_rate": table.prior[rows, place]}
+    return {name: _spread_out(score, rows, len(table)) for name, score in held.items()}
+
+
+def _spread_out(score: Array, rows: NDArray[np.int64], n: int) -> Array:
+    """(n,) the scores at their rows, NaN elsewhere."""
+    found = np.full(n, np.nan)
+    found[rows] = score
+    return found
