@@ -38,14 +38,15 @@ class Terms:
     """The coefficients of one kind of DOSING.
 
     log-odds = intercept + prior_slope x prior + weight(hours) x sum of the trees + what the milder outcome's trees say
-    x milder_slope until the milder outcome is reached, x passed_slope from then on, + time_slope x elapsed(hours) while
-    the event has not begun, + begun_shift once any grade is there. The trees' weight moves from early_slope at the
-    infusion or dose to late_slope, by half its way in 17 hours.
+    x milder_slope until the milder outcome is reached, x passed_slope from then on, + time_slope x elapsed(hours)
+    + day_slope x first_day(hours) while the event has not begun, + begun_shift once any grade is there. The trees'
+    weight moves from early_slope at the infusion or dose to late_slope, by half its way in 17 hours.
     """
 
     intercept: float = 0.0
     prior_slope: float = 1.0
     time_slope: float = 0.0
+    day_slope: float = 0.0
     begun_shift: float = 0.0
     early_slope: float = 0.0
     late_slope: float = 0.0
@@ -135,13 +136,14 @@ class Stack:
 
     def shares(self, parts: Parts, trees: Array) -> Shares:
         """What each part adds to n rows and these outcomes; trees: (n, outcomes) sum of the leaves."""
-        intercept, prior, time, begun, *_ = self._of_rows(parts)
+        intercept, prior, time, day, begun, *_ = self._of_rows(parts)
+        waiting = time * elapsed(parts.hours)[:, None] + day * first_day(parts.hours)[:, None]
         weight, said = self.weights(parts)
         weighed = weight * trees
         return Shares(
             prior=prior * parts.prior,
             level=intercept + self._shift(parts),
-            clock=np.where(parts.begun, begun, time * elapsed(parts.hours)[:, None]),
+            clock=np.where(parts.begun, begun, waiting),
             trees=weighed,
             milder=self._chained(weighed, said, parts.milder),
         )
@@ -177,6 +179,11 @@ def dosing(step_up: bool, dose_number: int) -> int:
 def elapsed(hours: Array) -> Array:
     """(n,) the clock as calibration sees it: ln(1 + half days since the infusion or the latest dose)."""
     return np.log1p(np.maximum(hours, 0.0) / 12.0)
+
+
+def first_day(hours: Array) -> Array:
+    """(n,) how much of the first day since the infusion or the latest dose has passed: 0 to 1."""
+    return np.clip(hours / 24.0, 0.0, 1.0)
 
 
 def freshness(hours: Array) -> Array:

@@ -258,7 +258,7 @@ class Rate:
         _one_of("crs_grading", self.crs_grading, CRS_GRADINGS)
         _one_of("icans_grading", self.icans_grading, ICANS_GRADINGS)
         _one_of("population", self.population, ("label", "trial", "registry", "real-world"))
-        _one_of("mitigation", self.mitigation, ("", "prophylactic-tocilizumab"))
+        _one_of("mitigation", self.mitigation, ("", "prophylactic-tocilizumab", "prophylactic-corticosteroid"))
         _ordered("0, crs_3plus, crs_2plus, crs_1plus, 1", 0, self.crs_3plus, self.crs_2plus, self.crs_1plus, 1)
         _ordered(
             "0, icans_3plus, icans_2plus, icans_1plus, 1", 0, self.icans_3plus, self.icans_2plus, self.icans_1plus, 1

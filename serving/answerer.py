@@ -159,14 +159,16 @@ class Answerer:
 
     def _interval(self, course: CourseInput, place: int, found: Found, basis: str) -> Interval:
         learnt = course.therapy in self.bundle.policy.therapies
-        method = "published-rates" if basis != "model" else "venn-abers" if learnt else "both"
+        held = basis == "model" and OUTCOMES[place].key in self.bundle.intervals
+        method = "published-rates" if not held else "venn-abers" if learnt else "both"
         return Interval(float(found.low[place]), float(found.high[place]), method)
 
     def _changes(self, looked: Looked, found: Found, evaluated: NDArray[np.bool_]) -> tuple[Change, ...]:
         """Every outcome that has an answer now and had one at the index time before."""
         if looked.earlier is None:
             return ()
-        hours = rounded(guard.hours(looked.earlier.index_seconds))
+        hours, step_up = rounded(guard.hours(looked.earlier.index_seconds)), self._step_up(looked.course)
+        over = np.array([guard.horizon_over(looked.earlier, place, step_up) for place in range(len(OUTCOMES))])
         risen = log_odds_of(found.probability) - log_odds_of(found.before)
         return tuple(
             Change(
@@ -176,7 +178,7 @@ class Answerer:
                 band=self.bundle.policy.band(OUTCOMES[place].key, float(found.before[place])),
                 log_odds=float(risen[place]),
             )
-            for place in np.flatnonzero(evaluated & ~np.isnan(found.before)).tolist()
+            for place in np.flatnonzero(evaluated & ~np.isnan(found.before) & ~over).tolist()
         )
 
     def _nearest(self, course: CourseInput, outcome: str) -> Published | None:

@@ -183,7 +183,8 @@ def _outside_ranges(
     predictor: Predictor, course: CourseInput, latest: Mapping[str, Observed], ranges: Mapping[str, Range]
 ) -> tuple[Note, ...]:
     """Inputs beyond the middle 98 % of the training rows, compared on the scale of the row."""
-    known = {code: _on_row_scale(predictor, one) for code, one in latest.items()} | dict(course.numbers)
+    known = {code: _on_row_scale(predictor, one) for code, one in latest.items()}
+    known |= {key: float(np.float32(value)) for key, value in course.numbers.items()}
     beyond = [key for key, held in ranges.items() if key in known and not held.low <= known[key] <= held.high]
     analytes = predictor.catalogue.analytes
     names = [analytes[key].name if key in analytes else key.replace("_", " ") for key in beyond]

@@ -85,13 +85,17 @@ class Seen:
 
 
 def latest(observations: Iterable[Observed]) -> dict[str, Observed]:
-    """The latest of each code; of several at one time the larger, as in the row."""
+    """The latest of each code; of several at one time the larger, then the one with the larger limit, as in the row."""
     found: dict[str, Observed] = {}
     for one in observations:
         held = found.get(one.code)
-        if held is None or (one.seconds, one.value) >= (held.seconds, held.value):
+        if held is None or _as_in_the_row(one) >= _as_in_the_row(held):
             found[one.code] = one
     return found
+
+
+def _as_in_the_row(one: Observed) -> tuple[int, float, float]:
+    return one.seconds, one.value, -math.inf if math.isnan(one.limit) else one.limit
 
 
 def reasons(

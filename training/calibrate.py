@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from features.calibration import AS_PUBLISHED, DOSING, Calibration, Parts, Terms, elapsed, freshness
+from features.calibration import AS_PUBLISHED, DOSING, Calibration, Parts, Terms, elapsed, first_day, freshness
 from features.predict import sigmoid
 from training.config import Settings
 
@@ -48,63 +48,90 @@ def _terms(held: Evidence, settings: Settings, spread: Mapping[str, float]) -> t
     """Terms and therapies' own levels of one kind of dosing; as published where it has no rows.
 
     Each coefficient has a normal prior: prior, late trees and the milder outcome's trees around 1, the rest around 0,
-    so that with few events they stay there and with many the data decide. At the infusion itself trees must earn their
-    weight: it is held near 0, unless a weight near 1 explains the labels better by `evidence_needed`. Rows of one
-    course share one outcome, so that together they count as one.
+    so that with few events they stay there and with many the data decide. How wide the priors of level and clock are is
+    what the data are likeliest under. At the infusion itself trees must earn their weight: it is held near 0, unless
+    the data are likelier by `evidence_needed` with one near 1. Rows of one course share one outcome, so that together
+    they count as one.
     """
     if not len(held.label):
         return AS_PUBLISHED, {}
-    parts, trees = held.parts, held.trees
-    keys = sorted(set(np.unique(parts.therapy).tolist()) & set(spread))
-    fresh = freshness(parts.hours)
-    clock = np.where(parts.begun, 0.0, elapsed(parts.hours))
-    member = np.asarray(parts.therapy)[:, None] == np.array(keys)
-    own = (np.ones_like(trees), parts.prior, clock, parts.begun, trees * fresh, trees * (1 - fresh))
-    design = np.column_stack([*own, parts.milder * ~parts.passed, parts.milder * parts.passed, member])
-    widths = np.array([*_widths(settings), *(spread[key] for key in keys)])
-    weight = len(np.unique(held.course)) / len(trees)
-    doubting, believing = (
-        penalised_logistic(design, held.label, _centre(early, len(widths)), _held(widths, width), weight=weight)
-        for early, width in ((0.0, settings.early_slope_sd), (1.0, settings.late_slope_sd))
-    )
-    gained = weight * (_log_likelihood(design @ believing, held.label) - _log_likelihood(design @ doubting, held.label))
-    found = (believing if gained > settings.evidence_needed else doubting).tolist()
+    keys = sorted(set(np.unique(held.parts.therapy).tolist()) & set(spread))
+    own = np.array([spread[key] for key in keys])
+    problem = Problem(_design(held, keys), held.label, len(np.unique(held.course)) / len(held.label))
+    doubted = (_prior(settings, own, scale, believed=False) for scale in LOCAL_SCALES)
+    scale, _ = max(zip(LOCAL_SCALES, doubted, strict=True), key=lambda one: problem.evidence(one[1]))
+    doubting, believing = (_prior(settings, own, scale, believed) for believed in (False, True))
+    gained = problem.evidence(believing) - problem.evidence(doubting)
+    found = problem.fit(believing if gained > settings.evidence_needed else doubting).tolist()
     terms = Terms(*found[:_EARLY], *(max(slope, 0.0) for slope in found[_EARLY:_MEMBERS]))
     return terms, dict(zip(keys, found[_MEMBERS:], strict=True))
 
 
-#: Places of the design's columns.
-_PRIOR, _EARLY, _LATE, _MILDER, _PASSED, _MEMBERS = 1, 4, 5, 6, 7, 8
+#: By how much the widths of level and clock are multiplied: from nearly as published to nearly free.
+LOCAL_SCALES = (0.1, 0.3, 1.0, 3.0)
+#: Places of the design's columns: the local ones come first, then the trees', then the therapies'.
+_PRIOR, _EARLY, _LATE, _MILDER, _PASSED, _MEMBERS = 1, 5, 6, 7, 8, 9
 
 
-def _centre(early: float, count: int) -> Array:
-    centre = np.zeros(count)
+def _design(held: Evidence, keys: list[str]) -> Array:
+    """(n, columns) what each coefficient is multiplied by, in the order of Terms, then one column per therapy."""
+    parts, trees = held.parts, held.trees
+    waiting, fresh = ~parts.begun, freshness(parts.hours)
+    clock = (elapsed(parts.hours) * waiting, first_day(parts.hours) * waiting, parts.begun)
+    told = (trees * fresh, trees * (1 - fresh), parts.milder * ~parts.passed, parts.milder * parts.passed)
+    member = np.asarray(parts.therapy)[:, None] == np.array(keys)
+    return np.column_stack([np.ones_like(trees), parts.prior, *clock, *told, member]).astype(np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Normal:
+    """Independent normal priors of the coefficients; both (k,)."""
+
+    centre: Array
+    spread: Array
+
+
+def _prior(settings: Settings, own: Array, scale: float, believed: bool) -> Normal:
+    """Priors at one width of level and clock; own: (therapies,) widths of their own levels."""
+    local = np.array(
+        [
+            settings.intercept_sd,
+            settings.prior_slope_sd,
+            settings.time_slope_sd,
+            settings.day_slope_sd,
+            settings.begun_shift_sd,
+        ]
+    )
+    early = settings.late_slope_sd if believed else settings.early_slope_sd
+    trees = [early, settings.late_slope_sd, settings.milder_slope_sd, settings.milder_slope_sd]
+    spread = np.concatenate([scale * local, trees, scale * own])
+    centre = np.zeros(len(spread))
     centre[[_PRIOR, _LATE, _MILDER, _PASSED]] = 1.0
-    centre[_EARLY] = early
-    return centre
+    centre[_EARLY] = float(believed)
+    return Normal(centre, spread)
 
 
-def _held(widths: Array, early: float) -> Array:
-    held = widths.copy()
-    held[_EARLY] = early
-    return held
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A penalised logistic fit: design (n, k), label (n,), and the weight of each row."""
 
+    design: Array
+    label: Array
+    weight: float
 
-def _log_likelihood(score: Array, label: Array) -> float:
-    return float(np.sum(label * score - np.logaddexp(0.0, score)))
+    def fit(self, prior: Normal) -> Array:
+        """(k,) the coefficients."""
+        return penalised_logistic(self.design, self.label, prior.centre, prior.spread, weight=self.weight)
 
-
-def _widths(settings: Settings) -> list[float]:
-    return [
-        settings.intercept_sd,
-        settings.prior_slope_sd,
-        settings.time_slope_sd,
-        settings.begun_shift_sd,
-        settings.early_slope_sd,
-        settings.late_slope_sd,
-        settings.milder_slope_sd,
-        settings.milder_slope_sd,
-    ]
+    def evidence(self, prior: Normal) -> float:
+        """Log of the probability of the labels under the prior, up to a constant, by Laplace's approximation."""
+        at = self.fit(prior)
+        score = self.design @ at
+        p = sigmoid(score)
+        curvature = (self.design.T * (self.weight * p * (1 - p))) @ self.design + np.diag(1.0 / np.square(prior.spread))
+        fitted = self.weight * float(np.sum(self.label * score - np.logaddexp(0.0, score)))
+        drawn = 0.5 * float(np.sum(np.square((at - prior.centre) / prior.spread)))
+        return fitted - drawn - float(np.log(prior.spread).sum()) - 0.5 * float(np.linalg.slogdet(curvature)[1])
 
 
 def penalised_logistic(

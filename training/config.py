@@ -27,14 +27,15 @@ class Settings:
     min_child_weight: float = 5.0
     l2_penalty: float = 5.0
     columns_per_tree: float = 0.3
-    prior_slope_sd: float = 1.0
-    time_slope_sd: float = 1.0
+    prior_slope_sd: float = 0.5
+    time_slope_sd: float = 0.5
+    day_slope_sd: float = 0.5
     begun_shift_sd: float = 0.5
     early_slope_sd: float = 0.15
     late_slope_sd: float = 0.5
     milder_slope_sd: float = 0.5
-    evidence_needed: float = 2.0
-    intercept_sd: float = 3.0
+    evidence_needed: float = 3.0
+    intercept_sd: float = 1.0
     bootstrap: int = 200
     interval_resamples: int = 60
     alert_sensitivity: float = 0.9
@@ -89,6 +90,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "columns_per_tree": (0.01, 1),
     "prior_slope_sd": (0.001, 100),
     "time_slope_sd": (0.001, 100),
+    "day_slope_sd": (0.001, 100),
     "begun_shift_sd": (0.001, 100),
     "early_slope_sd": (0.001, 100),
     "late_slope_sd": (0.001, 100),

@@ -1,6 +1,6 @@
 """Repeated cross-validation of the whole recipe, with what any model has to beat in the very same folds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from features.outcomes import MILDER, OUTCOME_KEYS
 from training import baselines
 from training.evaluate import Recipe, Result, judge, published
-from training.fit import fit_outcome, predict_outcome
+from training.fit import Fitted, fit_outcome, milder_signal, predict_outcome
 from training.table import Table, fold_of_rows
 
 Array = NDArray[np.float64]
@@ -35,20 +35,25 @@ def _one_repeat(table: Table, recipe: Recipe, outcomes: Sequence[int], seed: int
     model = np.full((len(table), len(OUTCOME_KEYS)), np.nan)
     for fold in np.unique(fold_of):
         train, test = table.take(fold_of != fold), table.take(fold_of == fold)
-        model[fold_of == fold] = _fold(train, test, recipe, outcomes, seed)
+        model[fold_of == fold] = predict_all(fit_all(train, recipe, outcomes, seed), test)
     return {place: _beside(table, fold_of, place, model[:, place]) for place in outcomes}
 
 
-def _fold(train: Table, test: Table, recipe: Recipe, outcomes: Sequence[int], seed: int) -> Array:
-    """(n, outcomes) log-odds of the test rows by models of the train rows; NaN for outcomes not named."""
-    found = np.full((len(test), len(OUTCOME_KEYS)), np.nan)
-    told: dict[int | None, tuple[Array, Array]] = {}
+def fit_all(table: Table, recipe: Recipe, outcomes: Sequence[int], seed: int) -> dict[int, Fitted]:
+    """Place in OUTCOMES -> its model; outcomes ascending, so that a worse grade starts from the milder one if named."""
+    found: dict[int, Fitted] = {}
     for place in outcomes:
-        of_train, of_test = told.get(MILDER[place], (None, None))
-        fitted = fit_outcome(train, recipe.plan(train, place, seed), of_train)
-        shares = predict_outcome(fitted, test, place, of_test)
-        found[:, place] = shares.log_odds
-        told[place] = fitted.signal, shares.signal
+        found[place] = fit_outcome(table, recipe.plan(table, place, seed), milder_signal(found, place))
+    return found
+
+
+def predict_all(fitted: Mapping[int, Fitted], table: Table) -> Array:
+    """(n, outcomes) log-odds of rows that were not fitted on; NaN for outcomes without a model."""
+    found = np.full((len(table), len(OUTCOME_KEYS)), np.nan)
+    told: dict[int | None, Array] = {}
+    for place, one in fitted.items():
+        shares = predict_outcome(one, table, place, told.get(MILDER[place]))
+        found[:, place], told[place] = shares.log_odds, shares.signal
     return found
 
 

@@ -10,6 +10,7 @@ import xgboost
 from numpy.typing import NDArray
 
 from features.calibration import Calibration, Parts, Shares
+from features.outcomes import MILDER
 from features.predict import sum_of_leaves
 from features.spec import Spec
 from training.calibrate import Evidence, calibrate, take
@@ -118,6 +119,12 @@ def predict_outcome(fitted: Fitted, table: Table, outcome: int, milder: Array | 
         booster.load_model(bytearray(fitted.booster))
         trees = sum_of_leaves(booster, table.values).astype(float)
     return fitted.calibration.shares(table.parts(outcome, milder), trees)
+
+
+def milder_signal(fitted: Mapping[int, Fitted], place: int) -> Array | None:
+    """What the trees of the next milder outcome say, where it was fitted. fitted: by place in OUTCOMES."""
+    milder = MILDER[place]
+    return fitted[milder].signal if milder is not None and milder in fitted else None
 
 
 def _out_of_fold(task: Task, fold_of: NDArray[np.int64]) -> tuple[int, list[xgboost.Booster]]:

@@ -20,7 +20,7 @@ from features.calibration import PRIOR_ALONE
 from features.catalogue import Catalogue
 from features.course import Event
 from features.interval import IntervalTable
-from features.outcomes import MILDER, OUTCOME_KEYS, OUTCOMES
+from features.outcomes import OUTCOME_KEYS, OUTCOMES
 from features.policy import Policy
 from features.pooling import pool
 from features.predict import Predictor, sigmoid
@@ -31,7 +31,7 @@ from training.assemble import assemble
 from training.bands import thresholds
 from training.config import Settings
 from training.evaluate import Recipe, Result, judge, published, to_json
-from training.fit import Fitted, fit_outcome
+from training.fit import Fitted, fit_outcome, milder_signal
 from training.table import Table, fold_of_rows
 from training.venn_abers import interval_table
 
@@ -74,27 +74,21 @@ def _train(cohort: Cohort, name: str, settings: Settings, catalogue: Catalogue, 
     table, spec, unsound = assemble(cohort, Prior(evidence), catalogue, settings.workers)
     progress(f"{len(cohort)} courses, {len(table)} rows of {len(spec.columns)} columns")
     recipe = Recipe(spec, evidence, catalogue, settings)
-    fitted: dict[str, Fitted] = {}
+    models: dict[int, Fitted] = {}
     results: list[Result] = []
     left_out = {key: why_not(table, place, settings, unsound) for place, key in enumerate(OUTCOME_KEYS)}
     for place, key in enumerate(OUTCOME_KEYS):
         if left_out[key]:
             progress(f"{key}: {left_out[key]}; the published rate answers")
             continue
-        fitted[key] = fit_outcome(table, recipe.plan(table, place, settings.seed), _milder_signal(fitted, place))
-        results += _judged(table, recipe, place, fitted[key])
-        progress(f"{key}: {table.events(place)} courses with the outcome, {fitted[key].rounds} trees")
+        models[place] = fit_outcome(table, recipe.plan(table, place, settings.seed), milder_signal(models, place))
+        results += _judged(table, recipe, place, models[place])
+        progress(f"{key}: {table.events(place)} courses with the outcome, {models[place].rounds} trees")
+    fitted = {OUTCOME_KEYS[place]: one for place, one in models.items()}
     about = _about(name, settings, _data(cohort, name), results)
     card = _card(about, table, {key: why for key, why in left_out.items() if why})
     bundle = _bundle(table, recipe, fitted, about, card)
     return Trained(bundle, tuple(results), len(table))
-
-
-def _milder_signal(fitted: Mapping[str, Fitted], place: int) -> Array | None:
-    """What the trees of the next milder outcome say, where there is one and it was fitted."""
-    milder = MILDER[place]
-    found = None if milder is None else fitted.get(OUTCOME_KEYS[milder])
-    return found.signal if found else None
 
 
 def prior_only(catalogue: Catalogue, name: str, settings: Settings) -> Bundle:

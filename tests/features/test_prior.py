@@ -1,6 +1,7 @@
 """The published rates as a starting point: pooling, what remains as time passes, and what a charted grade says."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -15,7 +16,8 @@ from features.course import Event
 from features.evidence import HIGHEST, LOWEST, RATES, policy
 from features.outcomes import OUTCOME_KEYS, OUTCOMES
 from features.prior import History, Prior, Timing
-from tests.builders import CATALOGUE, NOT_KNOWN, cohort, evidence, pooled
+from features.single import CourseInput
+from tests.builders import CATALOGUE, NOT_KNOWN, build, cohort, evidence, pooled
 
 FIRST, SECOND, THIRD = (RATES.index(f"crs_{grade}plus") for grade in (1, 2, 3))
 PULLED = policy()["shrinkage_patients"]
@@ -366,3 +368,150 @@ def test_a_charted_lower_grade_never_makes_a_worse_one_less_likely_under_a_step_
     for place, outcome in enumerate(OUTCOMES):
         if outcome.event == Event.CRS_GRADE and outcome.grade > grade:
             assert reacted[place] >= clean[place]
+
+
+# Doses beyond the horizon
+
+
+EVERY_THREE_DAYS, WEEKLY = ((0.0, apart, 2 * apart, 3 * apart) for apart in (72.0, 168.0))
+SHARE = (0.4, 0.3, 0.2, 0.1)
+#: Hours from a step-up dose to the end of the horizon of CRS.
+CRS_HORIZON = 240.0
+
+
+def on_schedule(dose_hours: tuple[float, ...]) -> Prior:
+    return Prior({"teclistamab": replace(evidence()["teclistamab"], dose_hours=dose_hours, step_share=SHARE)})
+
+
+def within(held: Prior, dose: int, therapy: str = "teclistamab") -> list[float]:
+    """Share of CRS and of ICANS onsets by the horizon's end, asked after that dose."""
+    rows = held.rows((therapy,), ("mm",))
+    found: list[float] = held.within(rows, Timing(array(0.0), np.array([dose])))[0].tolist()
+    return found
+
+
+def onset_by(hours: float, horizon: float = CRS_HORIZON) -> float:
+    """Share of a dose's onsets of CRS that come within these hours of it."""
+    held = evidence()["teclistamab"]
+    return float(
+        prior.onset_fraction(array(hours), array(held.crs_onset_hours), array(held.onset_shape), array(horizon))[0]
+    )
+
+
+def test_ten_days_from_a_dose_hold_all_doses_three_days_apart_and_one_of_weekly_ones() -> None:
+    # Three days apart, doses come 72, 144 and 216 h after the first; weekly, 168, 336 and 504 h after it.
+    each = 0.4 + 0.3 * onset_by(240 - 72) + 0.2 * onset_by(240 - 144) + 0.1 * onset_by(240 - 216)
+    assert within(on_schedule(EVERY_THREE_DAYS), 1)[0] == pytest.approx(each, rel=1e-12)
+    assert within(on_schedule(WEEKLY), 1)[0] == pytest.approx(0.4 + 0.3 * onset_by(240 - 168), rel=1e-12)
+    assert within(on_schedule(WEEKLY), 2)[0] == pytest.approx(0.7 + 0.2 * onset_by(240 - 168), rel=1e-12)
+
+
+@pytest.mark.parametrize("dose", [1, 2, 3])
+def test_weekly_doses_leave_more_beyond_the_horizon(dose: int) -> None:
+    often, seldom = (within(on_schedule(hours), dose)[0] for hours in (EVERY_THREE_DAYS, WEEKLY))
+    assert seldom < often < 1
+
+
+def test_after_the_last_dose_nothing_lies_beyond_the_horizon() -> None:
+    for dose in (4, 5, 9):
+        assert within(on_schedule(WEEKLY), dose) == pytest.approx([1.0, 1.0], abs=1e-12)
+
+
+@given(st.floats(CRS_HORIZON, 5000))
+def test_a_dose_at_or_after_the_horizons_end_says_nothing_of_crs(later: float) -> None:
+    base, moved = ((0.0, 100.0, CRS_HORIZON, 6000.0), (0.0, 100.0, later, 6000.0))
+    assert within(on_schedule(moved), 1)[0] == within(on_schedule(base), 1)[0]
+
+
+def test_a_longer_horizon_holds_more_of_the_doses() -> None:
+    crs, icans = within(on_schedule(WEEKLY), 1)
+    assert crs < icans < 1 + 1e-12
+
+
+@pytest.mark.parametrize("therapy", [key for key, one in evidence().items() if not one.step_up])
+def test_all_of_a_single_infusion_lies_within_its_horizon(therapy: str) -> None:
+    assert within(SHIPPED, 1, therapy) == [1.0, 1.0]
+
+
+@given(st.sampled_from([*evidence()]), st.integers(1, 6), st.floats(0, 720))
+def test_no_more_onsets_have_passed_than_will_have_come(therapy: str, dose: int, hours: float) -> None:
+    rows, timing = SHIPPED.rows((therapy,), ("",)), Timing(array(hours), np.array([dose]))
+    passed, by_the_end = SHIPPED.fractions(rows, timing)[0], SHIPPED.within(rows, timing)[0]
+    assert (passed >= 0).all()
+    assert (passed <= by_the_end + 1e-12).all()
+    assert (by_the_end <= 1 + 1e-12).all()
+
+
+def test_what_remains_leaves_out_what_lies_beyond_the_horizon() -> None:
+    held = on_schedule(WEEKLY)
+    rows, timing = held.rows(("teclistamab",), ("mm",)), Timing(array(0.0), np.array([1]))
+    by_the_end = held.within(rows, timing)
+    found = held.probabilities(rows, held.fractions(rows, timing), NOTHING_CHARTED, by_the_end)[0]
+    rates = evidence()["teclistamab"].rates["mm"]
+    expected = [rates[RATES.index(one.key)] * by_the_end[0, int("icans" in one.key)] for one in OUTCOMES]
+    assert found == pytest.approx(expected, rel=1e-12)
+    assert within(held, 1)[0] < 0.75
+
+
+@given(rates_, fractions_, fractions_)
+def test_what_remains_by_an_earlier_end_is_the_conditional_probability(rate: float, one: float, other: float) -> None:
+    passed, end = sorted((one, other))
+    assume(rate * passed < 0.99)
+    found = prior.remaining(array(rate), array(rate), array(passed), array(end))[0]
+    assert found == pytest.approx(rate * (end - passed) / (1 - rate * passed), rel=1e-12, abs=1e-15)
+
+
+# Prophylaxis
+
+
+def given_prophylaxis(*flags: bool) -> np.ndarray:
+    return np.array([flags])
+
+
+def test_prophylaxis_counts_where_a_cohort_under_it_was_published() -> None:
+    usual = SHIPPED.rows(("teclistamab",), ("mm",))
+    under = SHIPPED.rows(("teclistamab",), ("mm",), given_prophylaxis(True, False))
+    assert under != usual
+    timing = Timing(array(0.0), np.array([1]))
+    before, after = (
+        SHIPPED.probabilities(rows, SHIPPED.fractions(rows, timing), NOTHING_CHARTED)[0] for rows in (usual, under)
+    )
+    crs = np.array(["crs" in key for key in OUTCOME_KEYS])
+    held = evidence()["teclistamab"].mitigated["prophylactic_tocilizumab"]["mm"]
+    assert after[crs].tolist() == [held[RATES.index(key)] for key in OUTCOME_KEYS if "crs" in key]
+    assert (after[crs] < before[crs]).all()
+    assert (after[~crs] == before[~crs]).all()
+    assert (SHIPPED.spread(under) == SHIPPED.spread(usual)).all()
+    assert (SHIPPED.within(under, timing) == SHIPPED.within(usual, timing)).all()
+
+
+@pytest.mark.parametrize(
+    ("therapy", "indication", "flags"),
+    [
+        ("teclistamab", "mm", (False, False)),
+        ("teclistamab", "mm", (False, True)),  # no cohort under a corticosteroid is published
+        ("teclistamab", "", (True, False)),
+        ("teclistamab", "lbcl", (True, True)),
+        ("ciltacabtagene-autoleucel", "mm", (True, False)),
+        (NOT_KNOWN, "mm", (True, False)),
+    ],
+)
+def test_elsewhere_prophylaxis_leaves_the_usual_rates(therapy: str, indication: str, flags: tuple[bool, bool]) -> None:
+    found = SHIPPED.rows((therapy,), (indication,), given_prophylaxis(*flags))
+    assert found.tolist() == SHIPPED.rows((therapy,), (indication,)).tolist()
+
+
+def test_of_two_kinds_of_prophylaxis_the_first_counts_and_neighbours_are_left_alone() -> None:
+    flags = np.array([[True, True], [False, False], [True, False]])
+    found = SHIPPED.rows(("teclistamab",) * 3, ("mm",) * 3, flags)
+    assert found[0] == found[2] != found[1]
+
+
+@pytest.mark.parametrize(("flag", "counts"), [(1.0, True), (0.0, False), (math.nan, False)])
+def test_the_row_builder_takes_prophylaxis_only_where_it_is_known_to_be_given(flag: float, counts: bool) -> None:
+    numbers = {} if math.isnan(flag) else {"prophylactic_tocilizumab": flag}
+    usual, asked_for = build(
+        CourseInput("teclistamab", "mm", 0), CourseInput("teclistamab", "mm", 0, numbers=numbers)
+    ).prior
+    assert (asked_for[0] < usual[0]) == counts
+    assert (asked_for == usual).all() == (not counts)
