@@ -66,6 +66,6 @@ class World:
 
 
 def model(train: Table, test: Table, recipe: Recipe, taught: tuple[int, ...]) -> Array:
-    """(n, outcomes) log-odds of the test rows by a model of the train rows; the prior where an outcome is not taught."""
+    """(n, outcomes) log-odds of the test rows by a model of the train rows; the prior for outcomes not taught."""
     fitted = fit_all(train, recipe, taught, recipe.settings.seed)
     return np.where(np.isin(np.arange(test.prior.shape[1]), taught), predict_all(fitted, test), test.prior)

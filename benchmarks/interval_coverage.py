@@ -1,8 +1,8 @@
 """Whether the stated intervals hold the observed frequency, on fresh SYNTHETIC courses, and how wide they are.
 
-For training cohorts of each size, outcome by outcome: 20 bins of equally many fresh rows by predicted probability. A bin
-counts as held where its observed frequency lies inside its mean interval, widened by its own 95 % sampling error (rows of
-one course count as one).
+For training cohorts of each size, outcome by outcome: 20 bins of equally many fresh rows by predicted probability.
+A bin counts as held where its observed frequency lies inside its mean interval, widened by its own 95 % sampling error
+(rows of one course count as one).
 
     .venv/bin/python benchmarks/interval_coverage.py --sizes 200 2000 20000 --fresh 20000
 """

@@ -37,8 +37,6 @@ if __name__ == "__main__":
             apart.append(float(found[rows, place].mean() - test.label[rows, place].mean()))
         worst = max(worst, *map(abs, apart))
         told = ", ".join(f"{key} {value:+.3f}" for key, value in zip(OUTCOME_KEYS, apart, strict=True))
-        print(
-            f"{therapy:28} {len(test):5} courses: predicted minus observed {told}{' short' if max(map(abs, apart)) > AIM else ''}",
-            flush=True,
-        )
+        short = " short" if max(map(abs, apart)) > AIM else ""
+        print(f"{therapy:28} {len(test):5} courses: predicted minus observed {told}{short}", flush=True)
     print(f"largest {worst:.3f} (aim {AIM})")

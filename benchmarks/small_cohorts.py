@@ -1,7 +1,7 @@
 """Whether the published rates help where data are few, on SYNTHETIC courses whose published rates are right.
 
-For cohorts of each size and several seeds: mean log loss, over fresh courses at all index times, of the model, of the same
-boosters without the published rate, of logistic regression, and of the published rate alone.
+For cohorts of each size and several seeds: mean log loss, over fresh courses at all index times, of the model, of the
+same boosters without the published rate, of logistic regression, and of the published rate alone.
 
     .venv/bin/python benchmarks/small_cohorts.py --sizes 100 200 500 --seeds 20 --fresh 20000
 """

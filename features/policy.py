@@ -14,7 +14,8 @@ class Thresholds:
     """Two cut-offs of one outcome's probability and how they did on out-of-fold predictions.
 
     A probability below `intermediate_from` is low, at or above `high_from` high. sensitivity: share of events at or
-    above `intermediate_from`. alerts_per_100, ppv: of `high_from`. npv: of `intermediate_from`.
+    above `intermediate_from`. alerts_per_100, ppv: of `high_from`, per question asked. courses_alerted_per_100: courses
+    with at least one such alert. npv: of `intermediate_from`. aimed_*: for what the thresholds were chosen.
     """
 
     intermediate_from: float
@@ -23,6 +24,9 @@ class Thresholds:
     alerts_per_100: float
     ppv: float
     npv: float
+    courses_alerted_per_100: float
+    aimed_sensitivity: float
+    aimed_alert_rate: float
 
     def to_json(self) -> dict[str, float]:
         return asdict(self)

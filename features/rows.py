@@ -25,7 +25,7 @@ Ints = NDArray[np.int64]
 _SECOND_BITS = (LOOKBACK_SECONDS + LATEST_SECONDS).bit_length()
 #: Courses whose observations are sorted together: small enough to stay in the processor's cache.
 _BLOCK = 8192
-#: A logarithm is taken of nothing smaller than this, in the unit of the row.
+#: A logarithm is taken of nothing smaller than this, and nothing is divided by less, so that no cell is infinite.
 _LOG_FLOOR = 1e-3
 _STATS = (Stat.LAST, Stat.FIRST, Stat.WORST, Stat.CHANGE, Stat.AGE, Stat.SINCE_FIRST, Stat.BASELINE)
 _GRADES = (Event.CRS_GRADE, Event.ICANS_GRADE)
@@ -259,7 +259,7 @@ class RowBuilder:
         limit = observations.limit[place]
         default = self._default_limit[observations.code[place]]
         value = observations.value.copy()
-        value[place] /= np.where(np.isnan(limit), default, limit)
+        value[place] /= np.maximum(np.where(np.isnan(limit), default, limit), _LOG_FLOOR)
         return value
 
     def _worst_seconds(
@@ -304,7 +304,8 @@ class RowBuilder:
         scored = np.flatnonzero(place >= 0)
         inputs = np.full((len(_SCORED), len(block)), np.nan)
         inputs[place[scored], groups.course[scored]] = groups.last_raw[scored]
-        ldh, creatinine, crp, platelets = inputs
+        # Platelets or CRP of 0 have a logarithm, too, so that a worse value is never a missing one.
+        ldh, creatinine, crp, platelets = np.maximum(inputs, _LOG_FLOOR)
         if "easix_log2" in self._named:
             block[:, self._named["easix_log2"]] = scores.log2(scores.easix(ldh, creatinine, platelets))
         if "m_easix_log2" in self._named:

@@ -7,8 +7,8 @@ from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
 
-from serving.guard import Note
 from serving.missing import Missing
+from serving.notes import Note
 from serving.published import Published
 from serving.reasons import Reason
 from serving.score_shape import Score

@@ -14,7 +14,7 @@ from features.catalogue import Catalogue
 from features.outcomes import OUTCOMES
 from features.predict import Predictor, log_odds_of
 from features.single import CourseInput
-from serving import guard, provenance, symptom_tables
+from serving import guard, notes, provenance, symptom_tables
 from serving.answer import Answer, Change, Interval, Question, Risk, rounded
 from serving.before import asked_before
 from serving.guidance import guidance
@@ -60,7 +60,7 @@ class Answerer:
         """What GET /model tells of the loaded version."""
         return model_facts(self.predictor, self.model)
 
-    def _not_evaluated(self, intake: Intake, why: tuple[guard.Note, ...]) -> Answer:
+    def _not_evaluated(self, intake: Intake, why: tuple[notes.Note, ...]) -> Answer:
         return Answer(
             prediction_id=str(uuid.uuid4()),
             status="not_evaluated",

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 
 from features.catalogue import Catalogue, TherapyClass
 from features.course import COURSE_NUMBERS
-from serving import guard
+from serving import notes
 from serving.api import Course
-from serving.guard import Note
+from serving.notes import Note
 from serving.refusal import RefusalError, bad_value
 
 _FLAGS = (
@@ -26,11 +26,11 @@ def therapy_of(catalogue: Catalogue, course: Course, path: str) -> tuple[str, tu
     given = _therapy_class(catalogue, course.therapy_class, path)
     found = catalogue.find_therapy(course.therapy)
     if found is None:
-        return (given, (guard.THERAPY_NOT_IN_CATALOGUE,)) if given else ("", ())
+        return (given, (notes.THERAPY_NOT_IN_CATALOGUE,)) if given else ("", ())
     if given and given not in catalogue.lineage(found.key):
         problem = "this is not a class of the therapy that was named"
         raise bad_value("value-not-accepted", f"{path}.therapy_class", problem, "leave it out for a known therapy")
-    return found.key, (guard.THERAPY_IS_A_CLASS,) if isinstance(found, TherapyClass) else ()
+    return found.key, (notes.THERAPY_IS_A_CLASS,) if isinstance(found, TherapyClass) else ()
 
 
 def _therapy_class(catalogue: Catalogue, text: str | None, path: str) -> str:
@@ -42,7 +42,7 @@ def _therapy_class(catalogue: Catalogue, text: str | None, path: str) -> str:
 
 def indication_of(catalogue: Catalogue, course: Course) -> tuple[str, tuple[Note, ...]]:
     found = catalogue.find_indication(course.indication) if course.indication else None
-    return (found.key, ()) if found else ("", (guard.INDICATION_UNKNOWN,))
+    return (found.key, ()) if found else ("", (notes.INDICATION_UNKNOWN,))
 
 
 def numbers_of(catalogue: Catalogue, course: Course, path: str) -> dict[str, float]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from features.catalogue import Catalogue
 from features.course import Event
 from features.single import Observed
-from serving import guard
-from serving.guard import Note
+from serving import guard, notes
+from serving.notes import Note
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,8 @@ def latest_dose(
     if not given:
         return Dose(0, 1), ()
     if therapy and not guard.is_step_up(catalogue, therapy):
-        return Dose(0, 1), (guard.STEP_DOSE_IGNORED,)
+        return Dose(0, 1), (notes.STEP_DOSE_IGNORED,)
     times = sorted({0, *(one.event.seconds for one in given)})
     number = {seconds: rank for rank, seconds in enumerate(times, start=1)}
     differs = any(one.stated not in (None, number[one.event.seconds]) for one in given)
-    return Dose(times[-1], len(times)), (guard.DOSE_NUMBER_DIFFERS,) if differs else ()
+    return Dose(times[-1], len(times)), (notes.DOSE_NUMBER_DIFFERS,) if differs else ()

@@ -87,8 +87,20 @@ def _group(column: Column, catalogue: Catalogue) -> Group:
 def course_group(key: str, catalogue: Catalogue) -> Group:
     """A fact of the course that does not change: a number, a flag or a comorbidity."""
     held = catalogue.comorbidities.get(key)
-    name = held.name if held else key.replace("_", " ")
-    return Group(key, name, "course", "a" if key == "age_years" else "", "comorbidity" if held else "patient", "")
+    name, unit = (held.name, "") if held else _NAMED.get(key, (key.replace("_", " "), ""))
+    return Group(key, name, "course", unit, "comorbidity" if held else "patient", "")
+
+
+#: Course columns whose key is no name: name and unit (UCUM).
+_NAMED = {
+    "age_years": ("age", "a"),
+    "sex_male": ("male sex", ""),
+    "ecog": ("ECOG performance status", ""),
+    "prior_lines": ("prior lines of therapy", ""),
+    "marrow_blasts_pct": ("blasts in the marrow", "%"),
+    "dose_fraction": ("dose given as a fraction of the target", ""),
+    "fludarabine_cyclophosphamide": ("lymphodepletion with fludarabine and cyclophosphamide", ""),
+}
 
 
 #: Course columns whose value is 0 or 1.

@@ -12,13 +12,13 @@ from features.errors import UnitError
 from features.grading_types import GRADINGS
 from features.single import CourseInput, Observed
 from features.units import convert
-from serving import guard, symptoms
+from serving import notes, symptoms
 from serving.api import BatchRequest, CourseEvent, Observation, PredictRequest, Symptom
 from serving.course_facts import indication_of, not_listed, numbers_of, therapy_of
 from serving.doses import Charted, latest_dose
 from serving.findings import NOTHING_KNOWN, Known, known
-from serving.guard import Note
 from serving.look_alikes import Comparators
+from serving.notes import Note
 from serving.refusal import RefusalError, bad_value
 from serving.score_inputs import AtLimit
 from serving.symptoms import Stated
@@ -27,6 +27,8 @@ from serving.symptoms import Stated
 FURTHEST_HOURS = 87_600.0
 _HIGHEST_GRADE = {Event.CRS_GRADE: 5, Event.ICANS_GRADE: 5}
 _HIGHEST_DOSE = 50
+#: No laboratory's upper limit of normal lies below this, in the canonical unit of any analyte.
+_LEAST_LIMIT = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def take(catalogue: Catalogue, request: PredictRequest, path: str = "$") -> Inta
     stated = tuple(_stated(one, index, f"{path}.symptoms[{place}]") for place, one in enumerate(request.symptoms))
     seen = tuple(one for one in (*observed, *events) if -LOOKBACK_SECONDS <= one.seconds <= index)
     course = CourseInput(therapy, indication, index, dose.seconds, dose.number, numbers, seen)
-    notes = (
+    told = (
         *therapy_notes,
         *indication_notes,
         *dose_notes,
@@ -82,7 +84,7 @@ def take(catalogue: Catalogue, request: PredictRequest, path: str = "$") -> Inta
     at_limit = _at_limit(request.observations, observed)
     shown, comparators = symptoms.seen(stated, index), _comparators(request.observations, observed)
     previous = _previous(request.previous_hours, index, f"{path}.previous_hours")
-    return Intake(request.course.id, course, notes, found, at_limit, shown, comparators, previous)
+    return Intake(request.course.id, course, told, found, at_limit, shown, comparators, previous)
 
 
 def _check_named_once(batch: BatchRequest) -> None:
@@ -107,8 +109,9 @@ def _observed(catalogue: Catalogue, one: Observation, path: str) -> Observed:
     if one.upper_limit is None:
         return Observed(analyte.key, seconds, value)
     limit = _canonical(analyte, one.upper_limit, one.unit, path, "upper_limit")
-    if limit <= 0:
-        raise bad_value("value-not-plausible", f"{path}.upper_limit", "not above 0", "leave it out where unknown")
+    if limit < _LEAST_LIMIT:
+        problem = f"not at least {_LEAST_LIMIT:g} {analyte.unit}"
+        raise bad_value("value-not-plausible", f"{path}.upper_limit", problem, "leave it out where unknown")
     return Observed(analyte.key, seconds, value, limit)
 
 
@@ -193,13 +196,13 @@ def _whole(value: float | None, low: int, high: int, path: str) -> float:
 def _time_notes(observed: tuple[Observed, ...], events: tuple[Observed, ...], index: int) -> tuple[Note, ...]:
     late = [sum(one.seconds > index for one in group) for group in (observed, events)]
     old = sum(one.seconds < -LOOKBACK_SECONDS and one.seconds <= index for one in (*observed, *events))
-    notes = (guard.unseen(*late),) if any(late) else ()
-    return (*notes, guard.too_old(old, LOOKBACK_SECONDS // DAY)) if old else notes
+    unseen = (notes.unseen(*late),) if any(late) else ()
+    return (*unseen, notes.too_old(old, LOOKBACK_SECONDS // DAY)) if old else unseen
 
 
 def _grading_notes(events: Iterable[CourseEvent], index: int) -> tuple[Note, ...]:
     graded = (one for one in events if one.event in _HIGHEST_GRADE and whole_seconds(one.hours) <= index)
-    return (guard.GRADING_NOT_ASTCT,) if any(one.grading != "ASTCT-2019" for one in graded) else ()
+    return (notes.GRADING_NOT_ASTCT,) if any(one.grading != "ASTCT-2019" for one in graded) else ()
 
 
 def _seconds(hours: float, path: str) -> int:

@@ -55,6 +55,7 @@ class Missing(Struct, frozen=True):
 
 ABSENT = "nothing: the answer is that of courses for which it was not known"
 STALE = "the last value still holds"
+NOT_GIVEN = "not given: the published rate is the one without it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,11 @@ class Lacks:
         asked = {group.key: group for group in inputs.groups if group.kind in ("lab", "cytokine", "vital", "course")}
         # The published rate itself reads these, whatever the trees do.
         asked |= {name: course_group(name, self.catalogue) for name in MITIGATIONS}
-        order = sorted(asked.values(), key=lambda group: (-inputs.importance.get(group.key, 0.0), group.key))
+        # What prevents CRS moves the published rate itself: it comes first.
+        order = sorted(
+            asked.values(),
+            key=lambda group: (group.key not in MITIGATIONS, -inputs.importance.get(group.key, 0.0), group.key),
+        )
         self.groups = tuple(order)
         self._changes = {group.key: self._typical(group) for group in order}
 
@@ -156,7 +161,7 @@ def _missing(one: Lacking, span: list[tuple[int, float, float]] | None, policy: 
         what=one.group.key,
         name=one.group.name,
         status="absent" if absent else "stale",
-        assumed=ABSENT if absent else STALE,
+        assumed=STALE if not absent else NOT_GIVEN if one.group.key in MITIGATIONS else ABSENT,
         unit=one.group.unit or UNSET,
         age_hours=UNSET if absent else round(one.age_hours, 6),
         could_change_band=UNSET if span is None else largest is not None and len(largest[0]) > 1,

@@ -6,7 +6,7 @@ from typing import Any
 
 from features import score_facts
 from features.score_facts import ScoreTimes
-from serving.guard import Note
+from serving.notes import Note
 from serving.score_shape import About, Gap, MadeFor, Score
 
 COMPUTED, NOT_COMPUTED = "computed", "not-computed"

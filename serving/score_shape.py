@@ -2,7 +2,7 @@
 
 from msgspec import UNSET, Struct, UnsetType
 
-from serving.guard import Note
+from serving.notes import Note
 
 #: Said with every score.
 NOT_A_RISK = "not a calibrated probability of CRS"

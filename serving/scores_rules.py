@@ -6,7 +6,7 @@ from features.course import HOUR
 from features.point_scores import is_reached
 from features.score_facts import ScoreFacts
 from serving.findings import Known
-from serving.guard import Note
+from serving.notes import Note
 from serving.score_inputs import Found, Seen, inputs
 from serving.score_parts import UNVERIFIED, WINDOW_OPEN, computed, lacking
 from serving.score_shape import Gap, Score

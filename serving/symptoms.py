@@ -9,7 +9,7 @@ from features.catalogue_joins import fold_name
 from features.course import DAY, HOUR, LOOKBACK_SECONDS
 from serving import symptom_tables
 from serving.answer import rounded
-from serving.guard import Note
+from serving.notes import Note
 from serving.refusal import bad_value
 from serving.symptom_shape import SymptomShown
 

@@ -204,6 +204,10 @@ def prior_only_bundle() -> Bundle:
     )
 
 
+#: Cut-offs at 0.2 and 0.6; the other figures are made up.
+THRESHOLDS = Thresholds(0.2, 0.6, 0.9, 12.0, 0.5, 0.97, 30.0, 0.9, 0.2)
+
+
 def both(**terms: float) -> Calibration:
     """The same terms for every kind of dosing."""
     return Calibration(*(Terms(**terms) for _ in DOSING))
@@ -227,7 +231,7 @@ def trained_bundle() -> Bundle:
         boosters={key: small_booster(columns.names, seed) for seed, key in enumerate(keys)},
         calibration={key: both(intercept=0.125, **believing(0.75)) for key in keys},
         intervals={key: IntervalTable(-6.0, 0.5, *wide_ends()) for key in keys},
-        policy=replace(empty_policy(), thresholds={keys[0]: Thresholds(0.2, 0.6, 0.9, 12.0, 0.5, 0.97)}),
+        policy=replace(empty_policy(), thresholds={keys[0]: THRESHOLDS}),
         about={"name": "made up", "seed": 7},
     )
     return replace(blank, golden=golden.record(Predictor(blank, CATALOGUE)))

@@ -298,8 +298,7 @@ def worsened(draw: st.DrawFn) -> tuple[CourseInput, CourseInput]:
     code = draw(st.sampled_from([code for code in CODES if code in WORSE]))
     held = CATALOGUE.analytes[code]
     high = min(held.plausible_high, 20 * held.reference_high)
-    # Of platelets or CRP of 0 no EASIX is computed, and what is missing has no direction.
-    each = st.floats(held.plausible_low or 0.5, high, allow_subnormal=False)
+    each = st.floats(held.plausible_low, high, allow_subnormal=False)
     values = sorted(draw(st.tuples(each, each)))
     better, worse = values if WORSE[code] == "high" else values[::-1]
     at, limit = course.index_seconds, draw(st.sampled_from([float("nan"), 200.0]))

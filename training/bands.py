@@ -9,10 +9,11 @@ from training.config import Settings
 Array = NDArray[np.float64]
 
 
-def thresholds(label: Array, probability: Array, settings: Settings) -> Thresholds:
-    """Thresholds of one outcome from its out-of-fold rows, label and probability (n,), with at least one event.
+def thresholds(label: Array, probability: Array, course: NDArray[np.int64], settings: Settings) -> Thresholds:
+    """Thresholds of one outcome from its out-of-fold rows, all (n,), with at least one event.
 
-    A row is a course at one index time: alerts per 100 are per 100 questions asked, not per 100 patients.
+    A row is a course at one index time: alerts per 100 are per 100 questions asked; courses that are alerted at least
+    once are counted apart.
 
     intermediate_from: the highest cut that still finds `alert_sensitivity` of the events. high_from: the cut above
     which `alert_rate` of the rows lie. Where the second falls below the first, both are the first.
@@ -30,6 +31,9 @@ def thresholds(label: Array, probability: Array, settings: Settings) -> Threshol
         alerts_per_100=100 * _share(alerted),
         ppv=_share(label[alerted] == 1),
         npv=_share(label[~at_least] == 0),
+        courses_alerted_per_100=100 * len(np.unique(course[alerted])) / len(np.unique(course)),
+        aimed_sensitivity=settings.alert_sensitivity,
+        aimed_alert_rate=settings.alert_rate,
     )
 
 

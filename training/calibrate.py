@@ -33,6 +33,10 @@ class Evidence:
         return Evidence(take(self.parts, own), self.trees[own], self.label[own], self.course[own])
 
 
+#: By how much the widths of level and clock are multiplied: from nearly as published to nearly free.
+LOCAL_SCALES = (0.1, 0.3, 1.0, 3.0)
+
+
 def calibrate(held: Evidence, settings: Settings, spread: Mapping[str, float]) -> Calibration:
     """How far to believe the prior, the clock and the trees, for one outcome, apart for each kind of DOSING.
 
@@ -58,8 +62,7 @@ def _terms(held: Evidence, settings: Settings, spread: Mapping[str, float]) -> t
     keys = sorted(set(np.unique(held.parts.therapy).tolist()) & set(spread))
     own = np.array([spread[key] for key in keys])
     problem = Problem(_design(held, keys), held.label, len(np.unique(held.course)) / len(held.label))
-    doubted = (_prior(settings, own, scale, believed=False) for scale in LOCAL_SCALES)
-    scale, _ = max(zip(LOCAL_SCALES, doubted, strict=True), key=lambda one: problem.evidence(one[1]))
+    scale = max(LOCAL_SCALES, key=lambda one: problem.evidence(_prior(settings, own, one, believed=False)))
     doubting, believing = (_prior(settings, own, scale, believed) for believed in (False, True))
     gained = problem.evidence(believing) - problem.evidence(doubting)
     found = problem.fit(believing if gained > settings.evidence_needed else doubting).tolist()
@@ -67,8 +70,6 @@ def _terms(held: Evidence, settings: Settings, spread: Mapping[str, float]) -> t
     return terms, dict(zip(keys, found[_MEMBERS:], strict=True))
 
 
-#: By how much the widths of level and clock are multiplied: from nearly as published to nearly free.
-LOCAL_SCALES = (0.1, 0.3, 1.0, 3.0)
 #: Places of the design's columns: the local ones come first, then the trees', then the therapies'.
 _PRIOR, _EARLY, _LATE, _MILDER, _PASSED, _MEMBERS = 1, 5, 6, 7, 8, 9
 

@@ -21,7 +21,7 @@ from features.catalogue import Catalogue
 from features.course import Event
 from features.interval import IntervalTable
 from features.outcomes import OUTCOME_KEYS, OUTCOMES
-from features.policy import Policy
+from features.policy import Policy, Thresholds
 from features.pooling import pool
 from features.predict import Predictor, sigmoid
 from features.prior import Prior
@@ -161,10 +161,7 @@ def _bundle(
     about: Mapping[str, Any],
     card: Mapping[str, Any],
 ) -> Bundle:
-    held = {
-        key: thresholds(table.label[one.rows, OUTCOME_KEYS.index(key)], sigmoid(one.log_odds), recipe.settings)
-        for key, one in fitted.items()
-    }
+    held = {key: _thresholds(table, key, one, recipe.settings) for key, one in fitted.items()}
     labelled = ~np.isnan(table.label).all(axis=1)
     learnt = sorted(set(table.therapy[labelled].tolist()) & set(recipe.evidence))
     indications = sorted(set(table.indication[labelled].tolist()) - {""})
@@ -180,6 +177,12 @@ def _bundle(
         about=about,
     )
     return _with_golden(bundle, recipe.catalogue)
+
+
+def _thresholds(table: Table, key: str, one: Fitted, settings: Settings) -> Thresholds:
+    """The bands of one outcome, from its out-of-fold scores."""
+    label = table.label[one.rows, OUTCOME_KEYS.index(key)]
+    return thresholds(label, sigmoid(one.log_odds), table.course[one.rows], settings)
 
 
 def _interval(table: Table, key: str, one: Fitted, settings: Settings) -> IntervalTable:

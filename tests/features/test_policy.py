@@ -8,7 +8,7 @@ import pytest
 
 from features.policy import Policy, Thresholds
 
-HELD = Thresholds(0.2, 0.6, 0.9, 12.0, 0.5, 0.97)
+HELD = Thresholds(0.2, 0.6, 0.9, 12.0, 0.5, 0.97, 30.0, 0.9, 0.2)
 POLICY = Policy("made up for tests", {"crs_1plus": HELD}, ("teclistamab", "car-t"), ("mm",), 18.0, 90.0)
 
 
@@ -28,7 +28,7 @@ def test_a_threshold_belongs_to_the_band_above_it(probability: float, band: str)
 
 
 def test_one_threshold_for_both_leaves_no_band_between() -> None:
-    both = Thresholds(0.5, 0.5, 0.9, 12.0, 0.5, 0.97)
+    both = Thresholds(0.5, 0.5, 0.9, 12.0, 0.5, 0.97, 30.0, 0.9, 0.2)
     assert [both.band(value) for value in (0.49, 0.5)] == ["low", "high"]
 
 

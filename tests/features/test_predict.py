@@ -118,7 +118,9 @@ def parts(prior: float, hours: float, begun: bool, therapy: str) -> Parts:
     )
 
 
-CALIBRATION = Calibration(single=Terms(0.5, 0.8, -0.3, 1.5, 0.9, 0.1), therapy_shift={"single": {"teclistamab": 0.25}})
+CALIBRATION = Calibration(
+    single=Terms(0.5, 0.8, -0.3, 0.0, 1.5, 0.9, 0.1), therapy_shift={"single": {"teclistamab": 0.25}}
+)
 
 
 @pytest.mark.parametrize(

@@ -90,10 +90,9 @@ def expected_stat(course: CourseInput, code: str, stat: str) -> float:
 
 def expected_score(course: CourseInput, name: str) -> float:
     latest = {code: seen_at(course, code) for code in ("ldh", "creatinine", "crp", "platelets")}
-    ldh, creatinine, crp, platelets = (seen[-1].value if seen else math.nan for seen in latest.values())
-    factor = creatinine if name == "easix_log2" else crp / 10
-    score = ldh * factor / platelets if platelets > 0 else math.nan
-    return math.log2(score) if score > 0 else math.nan
+    values = (seen[-1].value if seen else math.nan for seen in latest.values())
+    ldh, creatinine, crp, platelets = (value if math.isnan(value) else max(value, 1e-3) for value in values)
+    return math.log2(ldh * (creatinine if name == "easix_log2" else crp / 10) / platelets)
 
 
 def expected_member(key: str, column: Column) -> float:
@@ -341,3 +340,22 @@ def test_a_new_dose_starts_the_wait_for_a_worse_grade_anew() -> None:
     place = [one.key for one in OUTCOMES].index("crs_2plus")
     without, with_dose = (build(one).prior[0, place] for one in (late, dosed))
     assert with_dose > without
+
+
+def test_no_accepted_value_makes_a_cell_infinite() -> None:
+    seen = (
+        *(Observed(code, 0, 1e-310) for code in ("platelets", "crp")),
+        *(Observed(code, 0, CATALOGUE.analytes[code].plausible_high) for code in ("ldh", "creatinine")),
+        Observed("ast", 0, 20_000.0, 1e-300),
+    )
+    rows = build(CourseInput(CAR_T, "lbcl", 0, observations=seen))
+    assert not np.isinf(rows.values).any()
+    assert cell(rows, "ast.last") == pytest.approx(2e7)
+
+
+def test_a_score_of_the_row_rises_as_platelets_fall_to_none() -> None:
+    def easix_at(platelets: float) -> float:
+        seen = (Observed("ldh", 0, 400.0), Observed("creatinine", 0, 1.0), Observed("platelets", 0, platelets))
+        return cell(build(CourseInput(CAR_T, "lbcl", 0, observations=seen)), "easix_log2")
+
+    assert easix_at(0.0) > easix_at(1.0) > easix_at(50.0)

@@ -63,7 +63,7 @@ def trained_bundle() -> Bundle:
     held = prior_bundle()
     policy = replace(
         held.policy,
-        thresholds={key: Thresholds(0.1, 0.4, 0.9, 20.0, 0.4, 0.95) for key in TRAINED},
+        thresholds={key: Thresholds(0.1, 0.4, 0.9, 20.0, 0.4, 0.95, 30.0, 0.9, 0.2) for key in TRAINED},
         therapies=("axicabtagene-ciloleucel",),
     )
     return _with_golden(

@@ -10,9 +10,9 @@ import xgboost
 from features import catalogue
 from features.bundle import Bundle
 from features.interval import IntervalTable
-from features.policy import Policy, Thresholds
+from features.policy import Policy
 from features.single import CourseInput
-from tests.builders import both, wide_ends
+from tests.builders import THRESHOLDS, both, wide_ends
 from tests.serving.builders import prior_bundle
 
 CAR_T = "axicabtagene-ciloleucel"
@@ -53,7 +53,9 @@ def _drawn(names: tuple[str, ...], columns: tuple[Held, ...]) -> tuple[Any, Any]
 
 def banded(bundle: Bundle, outcome: str, intermediate_from: float, high_from: float) -> Bundle:
     """The bundle with these thresholds for one outcome and none for the others."""
-    return with_policy(bundle, thresholds={outcome: Thresholds(intermediate_from, high_from, 0.9, 20.0, 0.4, 0.95)})
+    return with_policy(
+        bundle, thresholds={outcome: replace(THRESHOLDS, intermediate_from=intermediate_from, high_from=high_from)}
+    )
 
 
 def with_policy(bundle: Bundle, **changed: Any) -> Bundle:

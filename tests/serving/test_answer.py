@@ -16,7 +16,7 @@ from features.outcomes import OUTCOME_KEYS
 from features.predict import Predictor
 from features.scores import easix
 from serving.answerer import Answerer
-from serving.guard import TRAINED_HOURS_AFTER_DOSE, TRAINED_HOURS_AFTER_INFUSION
+from serving.notes import TRAINED_HOURS_AFTER_DOSE, TRAINED_HOURS_AFTER_INFUSION
 from serving.page import index
 from serving.published import nearest
 from tests.serving.builders import (

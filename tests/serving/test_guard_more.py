@@ -13,6 +13,7 @@ from features.catalogue import Catalogue
 from features.outcomes import OUTCOME_KEYS
 from features.policy import Thresholds
 from features.spec import Range
+from tests.builders import THRESHOLDS
 from tests.serving.builders import (
     EXAMPLE,
     TRAINED,
@@ -250,7 +251,8 @@ def test_a_probability_without_thresholds_is_unbanded_however_small(ask_prior: A
 def test_what_has_no_probability_has_no_band_at_all(body: dict[str, Any], states: set[str]) -> None:
     # By these thresholds every probability is low.
     always_low = with_policy(
-        prior_bundle(), thresholds={key: Thresholds(0.9999, 0.99999, 0.9, 20.0, 0.4, 0.95) for key in OUTCOME_KEYS}
+        prior_bundle(),
+        thresholds={key: replace(THRESHOLDS, intermediate_from=0.9999, high_from=0.99999) for key in OUTCOME_KEYS},
     )
     answer = asking(always_low)(body)
     assert {one["status"] for one in answer["risks"]} == states
@@ -271,7 +273,7 @@ def test_a_course_without_any_input_is_answered_from_its_therapy_and_says_what_i
 
 
 def test_not_a_number_has_no_band() -> None:
-    held = Thresholds(0.2, 0.6, 0.9, 20.0, 0.4, 0.95)
+    held = Thresholds(0.2, 0.6, 0.9, 20.0, 0.4, 0.95, 30.0, 0.9, 0.2)
     assert held.band(math.nan) == "not-evaluated"
     assert [held.band(one) for one in (0.0, math.nextafter(0.2, 0), 0.2, math.nextafter(0.6, 0), 0.6, 1.0)] == [
         *("low", "low", "intermediate", "intermediate", "high", "high")

@@ -69,6 +69,11 @@ def test_sex_becomes_the_column_of_the_row(tables: Catalogue) -> None:
         (observation(value=70.1, unit="mg/dL"), "value-not-plausible", "$.observations[0].value"),
         (observation(upper_limit=0), "value-not-plausible", "$.observations[0].upper_limit"),
         (observation(upper_limit=-5), "value-not-plausible", "$.observations[0].upper_limit"),
+        (
+            observation(code="ast", unit="U/L", upper_limit=1e-300),
+            "value-not-plausible",
+            "$.observations[0].upper_limit",
+        ),
         (observation(comparator="<="), "value-not-accepted", "$.observations[0].comparator"),
         (observation(hours=FURTHEST_HOURS + 1), "value-not-plausible", "$.observations[0].hours"),
         (example(hours_since_start=1e300), "value-not-plausible", "$.hours_since_start"),

@@ -105,6 +105,21 @@ def test_what_is_not_evaluated_has_no_reason(ask_trained: Ask) -> None:
     }
 
 
+@pytest.mark.parametrize("smallest", [0, 5e-324, 1e-310, 1e-44])
+def test_the_smallest_values_that_are_accepted_are_answered_and_explained(ask_learned: Ask, smallest: float) -> None:
+    units = {"crp": "mg/L", "platelets": "10*3/uL", "ferritin": "ng/mL", "ast": "U/L"}
+    seen = [{"code": code, "value": smallest, "unit": unit, "hours": 20} for code, unit in units.items()]
+    others = [
+        {**FERRITIN, "code": "ldh", "unit": "U/L"},
+        {**FERRITIN, "code": "creatinine", "value": 9, "unit": "mg/dL"},
+    ]
+    answer = ask_learned(asking_about(*seen, *others))
+    assert len(evaluated(answer)) == 5
+    for outcome, probability in evaluated(answer).items():
+        log_odds = math.log(probability) - math.log1p(-probability)
+        assert sum(one["effect"] for one in of(answer, outcome)) == pytest.approx(log_odds, abs=1e-5)
+
+
 # What stands beside an effect
 
 

@@ -10,7 +10,8 @@ from training.config import Settings
 
 
 def chosen(label: Array, probability: Array, sensitivity: float = 0.9, rate: float = 0.2) -> Thresholds:
-    return thresholds(label, probability, Settings(alert_sensitivity=sensitivity, alert_rate=rate))
+    settings = Settings(alert_sensitivity=sensitivity, alert_rate=rate)
+    return thresholds(label, probability, np.arange(len(label)), settings)
 
 
 def sample(n: int, seed: int) -> tuple[Array, Array]:
@@ -61,3 +62,13 @@ def test_the_stated_figures_are_those_of_the_bands() -> None:
     assert found.alerts_per_100 == 100 * np.mean(band == "high")
     assert found.ppv == np.mean(label[band == "high"])
     assert found.npv == np.mean(label[band == "low"] == 0)
+
+
+def test_a_course_that_is_alerted_twice_counts_once() -> None:
+    label, probability = sample(800, 4)
+    course = np.arange(800) // 4
+    found = thresholds(label, probability, course, Settings())
+    alerted = np.unique(course[probability >= found.high_from])
+    assert found.courses_alerted_per_100 == pytest.approx(100 * len(alerted) / 200)
+    assert found.courses_alerted_per_100 > found.alerts_per_100
+    assert (found.aimed_sensitivity, found.aimed_alert_rate) == (0.9, 0.2)

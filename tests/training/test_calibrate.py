@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from features.calibration import AS_PUBLISHED, DOSING, Calibration
 from features.predict import sigmoid
 from tests.training.builders import AXI, Array, drawn, parts
-from training.calibrate import Evidence, calibrate, penalised_logistic, take
+from training.calibrate import Evidence, Normal, Problem, calibrate, penalised_logistic, take
 from training.config import Settings
 
 FREE = np.full(3, np.inf)
@@ -152,3 +152,40 @@ def test_take_keeps_the_named_rows_in_their_order() -> None:
     held = replace(parts(4, np.arange(4.0)), therapy=("a", "b", "c", "d"))
     found = take(held, np.array([2, 0]))
     assert (found.prior.tolist(), list(found.therapy)) == ([2.0, 0.0], ["c", "a"])
+
+
+def by_quadrature(problem: Problem, prior: Normal) -> float:
+    """Log of the likelihood averaged over the prior of one coefficient; without the constant of the normal density."""
+    at = prior.centre[0] + prior.spread[0] * np.linspace(-8, 8, 4001)
+    score = problem.design[:, 0][:, None] * at
+    likelihood = problem.weight * np.sum(problem.label[:, None] * score - np.logaddexp(0.0, score), axis=0)
+    density = likelihood - 0.5 * np.square((at - prior.centre[0]) / prior.spread[0]) - np.log(prior.spread[0])
+    top = density.max()
+    return float(top + np.log(np.exp(density - top).sum() * (at[1] - at[0])) - 0.5 * np.log(2 * np.pi))
+
+
+@pytest.mark.parametrize("spread", [0.05, 0.5, 3.0])
+@pytest.mark.parametrize("weight", [1.0, 0.25])
+def test_the_evidence_is_the_likelihood_averaged_over_the_prior(spread: float, weight: float) -> None:
+    x = np.random.default_rng(12).normal(size=(300, 1))
+    problem = Problem(x, drawn(0.7 * x[:, 0]), weight)
+    prior = Normal(np.array([0.2]), np.array([spread]))
+    assert problem.evidence(prior) == pytest.approx(by_quadrature(problem, prior), abs=0.02)
+
+
+def test_a_level_as_published_is_held_and_one_far_from_it_is_let_go() -> None:
+    prior = np.random.default_rng(13).normal(0, 1, 150)
+    as_published, far = (fitted(np.zeros(150), drawn(prior + shift), 0.0, prior) for shift in (0.0, 2.0))
+    assert abs(as_published.single.intercept) < 0.2
+    assert far.single.intercept + far.therapy_shift["single"][AXI] == pytest.approx(2.0, abs=0.4)
+
+
+def test_a_slower_first_day_is_learnt_by_its_own_term() -> None:
+    hours = np.tile([0.0, 24.0, 48.0, 72.0], 1500)
+    shift = np.where(hours > 0, -1.0, 0.0)
+    held = replace(parts(6000), hours=hours)
+    found = calibrate(
+        Evidence(held, np.zeros(6000), drawn(shift), np.repeat(np.arange(1500), 4)), Settings(), {AXI: 0.3}
+    )
+    told = [float(found.combine(parts(1, hours=at), np.zeros(1))[0]) for at in (0.0, 24.0, 72.0)]
+    assert told == pytest.approx([0.0, -1.0, -1.0], abs=0.2)
