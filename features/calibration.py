@@ -113,9 +113,14 @@ class Calibration:
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Calibration":
         """The calibration as `dataclasses.asdict` wrote it; TypeError or KeyError where a part is missing."""
-        single, first_dose, later_doses = (Terms(**body[name]) for name in DOSING)
+        single, first_dose, later_doses = (_terms(body[name]) for name in DOSING)
         shifts = {name: dict(shift) for name, shift in body["therapy_shift"].items()}
         return cls(single, first_dose, later_doses, shifts)
+
+
+def _terms(body: Mapping[str, float]) -> Terms:
+    """Every term has to be there, for one that is left out is not 0; TypeError for one that is not known."""
+    return Terms(**{**{one.name: body[one.name] for one in fields(Terms)}, **body})
 
 
 class Stack:

@@ -9,7 +9,7 @@ from pathlib import Path
 POLICY_TABLE = Path(__file__).parent / "tables" / "prior_policy.csv"
 #: Rates held per therapy and indication, in this order.
 RATES = ("crs_1plus", "crs_2plus", "crs_3plus", "icans_1plus", "icans_2plus", "icans_3plus")
-#: Course columns that say that something was given to prevent CRS; a course counts by the first that is 1.
+#: Course columns that say that something was given to prevent CRS; of several the first with a published cohort counts.
 MITIGATIONS = ("prophylactic_tocilizumab", "prophylactic_corticosteroid")
 #: Doses whose share of first events is held apart; later doses share the last place.
 STEPS = 4

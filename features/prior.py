@@ -101,7 +101,7 @@ class Prior:
     ) -> NDArray[np.int64]:
         """(n,) position of each course's evidence, -1 where nothing is published for the therapy.
 
-        given: (n, MITIGATIONS) what was given as prophylaxis; it counts where a cohort under it was published.
+        given: (n, MITIGATIONS) what was given as prophylaxis; the first that a published cohort had counts.
         """
         known = self._row
         pairs = zip(therapy, indication, strict=True)
@@ -109,8 +109,9 @@ class Prior:
         if given is None:
             return found
         for place in np.flatnonzero(given.any(axis=1)).tolist():
-            name = MITIGATIONS[int(np.argmax(given[place]))]
-            found[place] = known.get((therapy[place], indication[place], name), int(found[place]))
+            names = (MITIGATIONS[one] for one in np.flatnonzero(given[place]).tolist())
+            rows = (known.get((therapy[place], indication[place], name), -1) for name in names)
+            found[place] = next((row for row in rows if row >= 0), int(found[place]))
         return found
 
     def spread(self, rows: NDArray[np.int64]) -> Array:

@@ -15,6 +15,7 @@ from features.predict import Predictor
 from features.single import CourseInput, Observed
 from features.spec import Range
 from serving import provenance
+from serving.inputs import course_group
 from serving.notes import (
     AFTER_HORIZON,
     AGE_NOT_EVALUATED,
@@ -117,7 +118,7 @@ def _outside_ranges(
     known |= {key: float(np.float32(value)) for key, value in course.numbers.items()}
     beyond = [key for key, held in ranges.items() if key in known and not held.low <= known[key] <= held.high]
     analytes = predictor.catalogue.analytes
-    names = [analytes[key].name if key in analytes else key.replace("_", " ") for key in beyond]
+    names = [analytes[key].name if key in analytes else course_group(key, predictor.catalogue).name for key in beyond]
     return (naming(INPUT_OUTSIDE_RANGE, names),) if names else ()
 
 

@@ -104,7 +104,8 @@ def tellings(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
 @st.composite
 def _told(draw: st.DrawFn) -> Told:
     code = draw(st.sampled_from([*EXACT]))
-    return code, draw(st.integers(*PLAIN[code])), float(draw(st.integers(-100, 120)))
+    # Few times, so that several results of one analyte meet at one.
+    return code, draw(st.integers(*PLAIN[code])), float(draw(st.sampled_from([-100, -3, 0, 20, 24, 90])))
 
 
 def _body(told: list[Told], hours: int, units: list[str]) -> dict[str, Any]:
@@ -155,6 +156,13 @@ def test_what_was_sent_twice_counts_once(both_: tuple[dict[str, Any], dict[str, 
 def _without_counts(found: dict[str, Any]) -> dict[str, Any]:
     """Observations before the look-back are counted in a caution, too."""
     return {**found, "cautions": [one for one in found["cautions"] if one["code"] != "observations-before-lookback"]}
+
+
+def test_two_values_at_one_time_are_told_alike_in_any_order() -> None:
+    seen = [{"code": "crp", "value": value, "unit": "mg/L", "hours": 20} for value in (5, 150)]
+    one, other, high = (answer(example(observations=order, events=[])) for order in (seen, seen[::-1], seen[1:]))
+    assert one == other
+    assert one["risks"] == high["risks"] != answer(example(observations=seen[:1], events=[]))["risks"]
 
 
 def test_the_same_value_with_two_upper_limits_is_told_alike_in_any_order() -> None:
@@ -229,6 +237,21 @@ def test_the_same_course_in_another_time_zone_has_the_same_rows_and_fingerprint(
         left, right = (row_builder().build(layer.snapshots) for layer in (one, other))
         assert left.values.tobytes() == right.values.tobytes()
         assert left.prior.tobytes() == right.prior.tobytes()
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "Asia/Kolkata"])
+def test_columns_that_carry_their_zone_are_read_as_their_stamps(zone: str) -> None:
+    times = [pd.Series([START + pd.Timedelta(hours=row[0]) for row in rows]) for rows in (SEEN, CHARTED)]
+    seen, charted = (
+        frame.drop(columns="hours").assign(time=one.dt.tz_convert(zone))
+        for frame, one in zip(
+            (frames.observations(*(("c0", *row) for row in SEEN)), frames.events(*(("c0", *row) for row in CHARTED))),
+            times,
+            strict=True,
+        )
+    )
+    course = frames.courses("c0", start_time=pd.Series([START]).dt.tz_convert(zone))
+    assert cohort_from_frames(course, seen, charted).fingerprint == in_hours().fingerprint
 
 
 @pytest.mark.parametrize("zones", ZONES)

@@ -215,3 +215,10 @@ def test_the_clock_starts_at_the_dose_and_the_trees_fade_by_half_in_seventeen_ho
     assert first_day(np.array([-5.0, 0.0, 6.0, 24.0, 300.0])).tolist() == [0.0, 0.0, 0.25, 1.0, 1.0]
     assert freshness(np.array([-5.0, 0.0, 24 * math.log(2)])).tolist() == pytest.approx([1.0, 1.0, 0.5])
     assert round(24 * math.log(2)) == 17
+
+
+def test_a_term_that_is_left_out_is_missed_and_not_taken_for_nothing() -> None:
+    body = asdict(Calibration())
+    del body["first_dose"]["day_slope"]
+    with pytest.raises(KeyError, match="day_slope"):
+        Calibration.from_json(body)

@@ -149,7 +149,7 @@ def test_a_number_of_the_course_is_compared_too(age: int, beyond: bool) -> None:
     answer = asking(ranged(age_years=(40.0, 75.0)))(with_course(age_years=age))
     assert (OUTSIDE in codes(answer["cautions"])) == beyond
     if beyond:
-        assert text_of(answer, OUTSIDE).endswith("age years.")
+        assert ": age" in text_of(answer, OUTSIDE)
 
 
 def test_the_very_value_that_training_held_is_inside_whatever_its_last_bits() -> None:
@@ -165,7 +165,7 @@ def test_the_very_value_that_training_held_is_inside_whatever_its_last_bits() ->
 def test_all_inputs_beyond_stand_in_one_caution_by_name() -> None:
     ask = asking(ranged(crp_last=(0.0, 1.0), ferritin_last=(0.0, 1.0), age_years=(0.0, 1.0)))
     text = text_of(ask(EXAMPLE), OUTSIDE)
-    assert text.endswith("C-reactive protein, Ferritin, age years.")
+    assert "C-reactive protein, Ferritin, age" in text
     assert not {"64", "820", "61"} & set(text.replace(",", "").replace(".", "").split())
 
 

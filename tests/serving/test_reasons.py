@@ -170,7 +170,7 @@ def test_a_fact_of_the_course_is_told_with_its_number() -> None:
     ask = asking(learned_bundle((("age_years", 20.0, 90.0), ("high_disease_burden", 0.0, 1.0))))
     answer = ask(asking_about())
     age = named(answer, "crs_1plus", "age_years")
-    assert (age["observed"], age["unit"], age["name"]) == (61.0, "a", "age years")
+    assert (age["observed"], age["unit"], age["name"]) == (61.0, "a", "age")
     assert not {"measured_hours", "reference", "key_event"} & set(age)
     assert "observed" not in named(answer, "crs_1plus", "high_disease_burden")
 
