@@ -1,7 +1,7 @@
 """THE row-builder: courses at their index times become rows, the same way for training and for a request.
 
-All (course, code) groups are summarised in one pass: one sort on a whole-number key of course, code and second,
-then first, last and worst by position and by `reduceat`. Nothing loops over analytes or courses.
+Observations are grouped and summarised in one pass (features.groups); the summaries then fill the columns. Nothing
+loops over analytes or courses.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -12,27 +12,21 @@ from numpy.typing import NDArray
 
 from features import scores
 from features.catalogue import Catalogue
-from features.course import DAY, HOUR, LATEST_SECONDS, LOOKBACK_SECONDS, Courses, Event, Observations, Snapshots
+from features.course import DAY, HOUR, LATEST_SECONDS, Courses, Observations, Snapshots
 from features.errors import DataError
 from features.evidence import MITIGATIONS
+from features.groups import GRADES, LOG_FLOOR, Grouper, Groups, taken
 from features.outcomes import OUTCOMES
 from features.prior import History, Prior, Timing
-from features.spec import Rule, Spec, Stat
+from features.spec import Spec, Stat
 
 Ints = NDArray[np.int64]
 
-#: Bits of the sort key that hold the second; the rest holds course and code.
-_SECOND_BITS = (LOOKBACK_SECONDS + LATEST_SECONDS).bit_length()
 #: Courses whose observations are sorted together: small enough to stay in the processor's cache.
 _BLOCK = 8192
-#: A logarithm is taken of nothing smaller than this, and nothing is divided by less, so that no cell is infinite.
-_LOG_FLOOR = 1e-3
 _STATS = (Stat.LAST, Stat.FIRST, Stat.WORST, Stat.CHANGE, Stat.AGE, Stat.SINCE_FIRST, Stat.BASELINE)
-_GRADES = (Event.CRS_GRADE, Event.ICANS_GRADE)
-_FAMILY_OF = np.array([_GRADES.index(one.event) for one in OUTCOMES])
+_FAMILY_OF = np.array([GRADES.index(one.event) for one in OUTCOMES])
 _GRADE_OF = np.array([one.grade for one in OUTCOMES])
-#: Events have no rule of their own: higher is worse, and the value stands.
-_AS_IT_IS = Rule(1.0, False, np.nan, False)
 _SCORED = ("ldh", "creatinine", "crp", "platelets")
 
 
@@ -74,25 +68,6 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
-class _Groups:
-    """One entry per (course, code) that has an observation at or before the index time; all (g,).
-
-    first, last, worst: in the unit of the row. last_raw: in the analyte's canonical unit.
-    """
-
-    course: Ints
-    code: Ints
-    first: NDArray[np.float64]
-    baseline: NDArray[np.float64]
-    last: NDArray[np.float64]
-    last_raw: NDArray[np.float64]
-    worst: NDArray[np.float64]
-    first_seconds: Ints
-    last_seconds: Ints
-    worst_seconds: Ints
-
-
-@dataclass(frozen=True, slots=True)
 class _Members:
     """Columns that say whether a therapy or an indication is, or belongs to, another; (keys + 1, columns) flags."""
 
@@ -120,16 +95,9 @@ class RowBuilder:
     def __init__(self, spec: Spec, prior: Prior, catalogue: Catalogue) -> None:
         self.spec = spec
         self.prior = prior
-        self._codes = len(catalogue.codes)
-        rules = [spec.rules.get(code, _AS_IT_IS) for code in catalogue.codes]
-        self._sign = np.array([rule.sign for rule in rules])
-        self._per_limit = np.array([rule.per_upper_limit for rule in rules])
-        self._default_limit = np.array([rule.upper_limit for rule in rules])
-        self._log = np.array([rule.log_scale for rule in rules])
-        self._score_place = np.full(self._codes, -1)
+        self._grouper = Grouper(spec, catalogue)
+        self._score_place = np.full(self._grouper.codes, -1)
         self._score_place[[catalogue.code_position(code) for code in _SCORED]] = np.arange(len(_SCORED))
-        self._grades = [catalogue.code_position(event) for event in _GRADES]
-        self._is_grade = np.isin(np.arange(self._codes), self._grades)
         self._stat_columns = np.array([self._positions(catalogue, stat) for stat in _STATS])
         self._prophylaxis = [catalogue.course_columns.index(name) for name in MITIGATIONS]
         self._course_from, self._course_to = self._course_positions(catalogue)
@@ -139,7 +107,7 @@ class RowBuilder:
 
     def _positions(self, catalogue: Catalogue, stat: Stat) -> Ints:
         """(codes,) column that holds this summary of each code, -1 where the spec has none."""
-        where = np.full(self._codes, -1)
+        where = np.full(self._grouper.codes, -1)
         for place, column in enumerate(self.spec.columns):
             if column.kind == "stat" and column.stat == stat:
                 where[catalogue.code_position(column.source)] = place
@@ -192,7 +160,7 @@ class RowBuilder:
         """Fill rows start (inclusive) to stop (exclusive) from the observations of exactly those courses."""
         block = rows.values[start:stop]
         index = snapshots.index_seconds[start:stop]
-        groups = self._group(observations, index, snapshots.dose_seconds[start:stop], start)
+        groups = self._grouper.group(observations, index, snapshots.dose_seconds[start:stop], start)
         self._put_stats(block, groups, index)
         self._put_scores(block, groups)
         if len(self._course_to):
@@ -209,77 +177,7 @@ class RowBuilder:
         rows.begun[start:stop] = worst > 0
         rows.reached[start:stop] = worst >= _GRADE_OF
 
-    def _group(self, observations: Observations, index: Ints, dose: Ints, start: int) -> _Groups:
-        course = observations.course - np.int32(start)
-        seen = observations.seconds <= index[course]
-        seen &= observations.seconds >= -LOOKBACK_SECONDS
-        if not seen.all():
-            observations = _take(observations, seen)
-            course = course[seen]
-        key = course.astype(np.int64)
-        key *= self._codes
-        key += observations.code
-        key <<= _SECOND_BITS
-        key += observations.seconds
-        key += LOOKBACK_SECONDS
-        order = _order(key, observations)
-        return self._summarise(key[order], _take(observations, order), dose[course[order]])
-
-    def _summarise(self, key: Ints, ordered: Observations, dose: Ints) -> _Groups:
-        value, codes = self._scaled(ordered), ordered.code
-        group = key >> _SECOND_BITS
-        seconds = (key & ((1 << _SECOND_BITS) - 1)) - LOOKBACK_SECONDS
-        begins = np.empty(len(key), dtype=bool)
-        begins[:1] = True
-        np.not_equal(group[1:], group[:-1], out=begins[1:])
-        starts = np.flatnonzero(begins)
-        ends = np.append(starts[1:], len(key))[: len(starts)] - 1
-        course, code = np.divmod(group[starts], self._codes)
-        signed = value * self._sign[codes]
-        worst = np.maximum.reduceat(signed, starts) * self._sign[code] if len(starts) else value[:0]
-        before = np.add.reduceat(seconds <= dose, starts) if len(starts) else starts
-        return _Groups(
-            course=course,
-            code=code,
-            first=value[starts],
-            baseline=np.where(before > 0, value[starts + np.maximum(before, 1) - 1], np.nan),
-            last=value[ends],
-            last_raw=ordered.value[ends],
-            worst=worst,
-            first_seconds=seconds[starts],
-            last_seconds=seconds[ends],
-            worst_seconds=self._worst_seconds(seconds, value, codes, starts, worst),
-        )
-
-    def _scaled(self, observations: Observations) -> NDArray[np.float64]:
-        """(m,) values in the unit of the row: each over its own upper limit where laboratories differ."""
-        place = np.flatnonzero(self._per_limit[observations.code])
-        if not len(place):
-            return observations.value
-        limit = observations.limit[place]
-        default = self._default_limit[observations.code[place]]
-        value = observations.value.copy()
-        value[place] /= np.maximum(np.where(np.isnan(limit), default, limit), _LOG_FLOOR)
-        return value
-
-    def _worst_seconds(
-        self,
-        seconds: Ints,
-        value: NDArray[np.float64],
-        code: NDArray[np.int16],
-        starts: Ints,
-        worst: NDArray[np.float64],
-    ) -> Ints:
-        """When the worst grade was first charted; only grades are asked for, other groups keep their first second."""
-        when = seconds[starts]
-        graded = np.flatnonzero(self._is_grade[code])
-        group = np.searchsorted(starts, graded, side="right") - 1
-        hit = value[graded] == worst[group]
-        # Of several assignments to one place the last one stands: backwards, that is the earliest.
-        when[group[hit][::-1]] = seconds[graded[hit]][::-1]
-        return when
-
-    def _put_stats(self, block: NDArray[np.float32], groups: _Groups, index: Ints) -> None:
+    def _put_stats(self, block: NDArray[np.float32], groups: Groups, index: Ints) -> None:
         """Fill the summaries; `what` holds one line for each of _STATS."""
         what = np.empty((len(_STATS), len(groups.code)))
         what[0], what[1], what[2] = groups.last, groups.first, groups.worst
@@ -292,12 +190,12 @@ class RowBuilder:
         stat, group = np.nonzero(column >= 0)
         block[groups.course[group], column[stat, group]] = what[stat, group]
 
-    def _change(self, groups: _Groups) -> NDArray[np.float64]:
+    def _change(self, groups: Groups) -> NDArray[np.float64]:
         """Last minus first; on the logarithmic scale for analytes that spread over decades."""
-        ratio = np.log(np.maximum(groups.last, _LOG_FLOOR)) - np.log(np.maximum(groups.first, _LOG_FLOOR))
-        return np.where(self._log[groups.code], ratio, groups.last - groups.first)
+        ratio = np.log(np.maximum(groups.last, LOG_FLOOR)) - np.log(np.maximum(groups.first, LOG_FLOOR))
+        return np.where(self._grouper.log[groups.code], ratio, groups.last - groups.first)
 
-    def _put_scores(self, block: NDArray[np.float32], groups: _Groups) -> None:
+    def _put_scores(self, block: NDArray[np.float32], groups: Groups) -> None:
         if not self._scores_wanted:
             return
         place = self._score_place[groups.code]
@@ -305,18 +203,18 @@ class RowBuilder:
         inputs = np.full((len(_SCORED), len(block)), np.nan)
         inputs[place[scored], groups.course[scored]] = groups.last_raw[scored]
         # Platelets or CRP of 0 have a logarithm, too, so that a worse value is never a missing one.
-        ldh, creatinine, crp, platelets = np.maximum(inputs, _LOG_FLOOR)
+        ldh, creatinine, crp, platelets = np.maximum(inputs, LOG_FLOOR)
         if "easix_log2" in self._named:
             block[:, self._named["easix_log2"]] = scores.log2(scores.easix(ldh, creatinine, platelets))
         if "m_easix_log2" in self._named:
             block[:, self._named["m_easix_log2"]] = scores.log2(scores.m_easix(ldh, crp / 10.0, platelets))
 
-    def _history(self, groups: _Groups, index: Ints, dose: Ints) -> History:
+    def _history(self, groups: Groups, index: Ints, dose: Ints) -> History:
         worst, hours = np.zeros((len(index), 2)), np.full((len(index), 2), np.nan)
-        graded = np.flatnonzero(self._is_grade[groups.code])
+        graded = np.flatnonzero(self._grouper.is_grade[groups.code])
         if len(graded):
             course = groups.course[graded]
-            family = (groups.code[graded] == self._grades[1]).astype(np.int64)
+            family = (groups.code[graded] == self._grouper.grades[1]).astype(np.int64)
             worst[course, family] = groups.worst[graded]
             hours[course, family] = (index[course] - np.maximum(groups.worst_seconds[graded], dose[course])) / HOUR
         return History(worst, hours)
@@ -352,31 +250,11 @@ class RowBuilder:
         return self.prior.margins(rows, fractions, history, self.prior.within(rows, timing))
 
 
-def _order(key: Ints, observations: Observations) -> Ints:
-    """Positions that sort by key; equal keys by value, then by limit with none stated first."""
-    order = np.argsort(key)
-    ordered = key[order]
-    if not (ordered[1:] == ordered[:-1]).any():
-        return order
-    limit = np.where(np.isnan(observations.limit), -np.inf, observations.limit)
-    return np.lexsort((limit, observations.value, key))
-
-
 def _by_course(observations: Observations) -> Observations:
     course = observations.course
     if (course[1:] >= course[:-1]).all():
         return observations
-    return _take(observations, np.argsort(course, kind="stable"))
-
-
-def _take(observations: Observations, which: NDArray[np.bool_] | Ints) -> Observations:
-    return Observations(
-        observations.course[which],
-        observations.code[which],
-        observations.seconds[which],
-        observations.value[which],
-        observations.limit[which],
-    )
+    return taken(observations, np.argsort(course, kind="stable"))
 
 
 def _slice(observations: Observations, start: int, stop: int) -> Observations:
