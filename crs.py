@@ -109,6 +109,35 @@ def cohort_convert(
     flows.convert(mapping, out, data, format)
 
 
+@cohort_app.command("import")
+def cohort_import(
+    kind: Annotated[str, typer.Argument(help="omop or fhir.")],
+    source: Annotated[str, typer.Argument(help="A folder or zip, a FHIR file, or a postgresql:// URL of an OMOP CDM.")],
+    out: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")],
+    concepts: Annotated[Path | None, typer.Option(help="A centre's own codes (CSV), see docs/sources.md.")] = None,
+    exact_times: Annotated[
+        bool, typer.Option("--exact-times", help="OMOP: midnight is a time, and never stands for a day.")
+    ] = False,
+    format: Format = "parquet",
+) -> None:
+    """Courses of an OMOP CDM or a FHIR Bulk export as a cohort. Example: crs cohort import omop cdm.zip cohorts/cdm"""
+    from data import sources
+
+    sources.run_import(kind, source, out, concepts, format, exact_times)
+
+
+@cohort_app.command("export")
+def cohort_export(
+    kind: Annotated[str, typer.Argument(help="omop or fhir.")],
+    cohort: Folder,
+    out: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")],
+) -> None:
+    """Write a cohort as OMOP CSV tables or FHIR NDJSON. Example: crs cohort export fhir cohorts/mine exports/mine"""
+    from data import sources
+
+    sources.run_export(kind, cohort, out)
+
+
 @cohort_app.command("rates")
 def cohort_rates(
     cohort: Folder,
@@ -160,6 +189,25 @@ def hazard(
 
 
 @app.command()
+def diagnose(
+    cohort: Annotated[Path | None, typer.Argument(help="A cohort; or use --mapping and --data.")] = None,
+    mapping: Annotated[Path | None, typer.Option(help="A mapping file: look at the extract before conversion.")] = None,
+    data: Annotated[Path | None, typer.Option(help="The extract that the mapping describes, or its folder.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Write the findings as JSON, too.")] = None,
+    derive_grades: Derive = False,
+) -> None:
+    """Look for leaks and faults in the data, see docs/diagnose.md. Example: crs diagnose cohorts/mine
+
+    Exit codes: 0 nothing is refused; 2 an option is wrong; 3 a finding refuses the data, or they cannot be read.
+    """
+    from training import flows
+
+    _check_out(out)
+    flows.diagnose(cohort, mapping, data, as_json, out, derive_grades)
+
+
+@app.command()
 def train(
     cohort: Annotated[Path | None, typer.Argument(help="A cohort; not needed with --prior-only.")] = None,
     name: Annotated[str, typer.Option(help="What to call the data; the folder's name by default.")] = "",
@@ -168,18 +216,21 @@ def train(
         bool, typer.Option("--prior-only", help="A bundle of published rates, without any data.")
     ] = False,
     derive_grades: Derive = False,
+    override: Annotated[list[str] | None, typer.Option(help="Train although this data check refuses.")] = None,
+    reason: Annotated[list[str] | None, typer.Option(help="Why; one per --override. It is recorded.")] = None,
 ) -> None:
-    """Train, judge and register a model. Example: crs train cohorts/mine"""
+    """Check the data, train, judge and register a model. Example: crs train cohorts/mine"""
     from features.errors import UsageError
-    from training import config, flows
+    from training import config, diagnose, flows
 
+    answered_for = diagnose.overrides(override or (), reason or ())
     if prior_only:
         flows.train_prior_only(_home(), config.read(settings), _tracking_uri())
     elif cohort is None:
         raise UsageError("COHORT", "no cohort given", "name a cohort's folder, or use --prior-only")
     else:
         called = name or cohort.resolve().name
-        flows.train(_home(), cohort, called, config.read(settings), _tracking_uri(), derive_grades)
+        flows.train(_home(), cohort, called, config.read(settings), _tracking_uri(), derive_grades, answered_for)
 
 
 @app.command()
@@ -199,23 +250,33 @@ def tune(
 def evaluate(
     cohort: Folder,
     version: Annotated[str, typer.Option(help="A registered version or alias to judge on this cohort.")] = "champion",
-    cross_validate: Annotated[
-        bool, typer.Option("--cross-validate", help="Judge the recipe on this cohort instead: train and test in folds.")
-    ] = False,
+    design: Annotated[
+        str,
+        typer.Option(
+            help="internal, temporal, leave-site-out or external (a registered version); external by default."
+        ),
+    ] = "",
+    cross_validate: Annotated[bool, typer.Option("--cross-validate", help="The same as --design internal.")] = False,
+    test_share: Annotated[
+        float, typer.Option(help="Temporal: share of the courses, the latest, that test.", min=0.01, max=0.99)
+    ] = 0.25,
+    test_from: Annotated[str, typer.Option(help="Temporal: courses of this day or later test instead.")] = "",
     repeats: Annotated[int | None, typer.Option(help="Repeats of the cross-validation; 5 by default.", min=1)] = None,
     settings: Settings = None,
     out: Annotated[Path | None, typer.Option(help="Write the results as JSON, too.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write a page (.html), its JSON and tripod.json there.")] = None,
     derive_grades: Derive = False,
 ) -> None:
-    """Judge a model, or the recipe, on a cohort. Example: crs evaluate cohorts/mine --cross-validate"""
-    from training import config, flows
+    """Judge a model, or the recipe, on a cohort. Example: crs evaluate cohorts/mine --design temporal"""
+    from training import config, evaluation_flow
+    from training.designs import Split
 
+    chosen, asked = config.read(settings), evaluation_flow.design_named(design, cross_validate)
+    split = Split(repeats or chosen.repeats, test_share, evaluation_flow.cut_at(test_from))
     _check_out(out)
-    chosen = config.read(settings)
-    if cross_validate:
-        flows.cross_validate(_home(), cohort, chosen, repeats or chosen.repeats, out, _tracking_uri(), derive_grades)
-    else:
-        flows.evaluate(_home(), cohort, version, chosen, out, _tracking_uri(), derive_grades)
+    _check_out(report, "--report")
+    request = evaluation_flow.Request(cohort, asked, split, version, out, report, derive_grades)
+    evaluation_flow.evaluate(_home(), request, chosen, _tracking_uri())
 
 
 @app.command()
@@ -277,16 +338,16 @@ def _home(writes: bool = True) -> Any:
     return home
 
 
-def _check_out(out: Path | None) -> None:
+def _check_out(out: Path | None, option: str = "--out") -> None:
     """UsageError before any work where the results could not be written in the end."""
     from features.errors import UsageError
 
     if out is None:
         return
     if not out.parent.is_dir() or not os.access(out.parent, os.W_OK | os.X_OK):
-        raise UsageError("--out", "its folder does not exist or cannot be written", "make the folder first")
+        raise UsageError(option, "its folder does not exist or cannot be written", "make the folder first")
     if out.is_dir():
-        raise UsageError("--out", "it is a folder", "name a file")
+        raise UsageError(option, "it is a folder", "name a file")
 
 
 def _tracking_uri() -> str | None:

@@ -63,17 +63,21 @@ def _fold(name: str, test: NDArray[np.bool_], left_out: NDArray[np.bool_] | None
     return Fold(name, np.flatnonzero(~test & ~out), np.flatnonzero(test & ~out), np.flatnonzero(out))
 
 
-def temporal_split(patients: Sequence[str] | NDArray[np.object_], start: ArrayLike, test_share: float = 0.25) -> Fold:
+def temporal_split(
+    patients: Sequence[str] | NDArray[np.object_], start: ArrayLike, test_share: float = 0.25, cut: float | None = None
+) -> Fold:
     """The earlier courses train, the latest `test_share` of those with a known start test.
 
-    start: (n,) seconds since any fixed instant, NaN where not known (left out). Later courses of a patient who has an
-    earlier one in training are left out too. DataError if fewer than two different starts are known.
+    start: (n,) seconds since any fixed instant, NaN where not known (left out). cut: those that start then or later
+    test, instead of a share. Later courses of a patient who has an earlier one in training are left out too. DataError
+    if fewer than two different starts are known.
     """
     names, times = np.asarray(patients, dtype=object), np.asarray(start, dtype=np.float64)
     known = np.isfinite(times)
     if len(np.unique(times[known])) < 2:
         raise DataError("courses.start_time", "fewer than two known start times", "a split by time needs start_time")
-    cut = np.quantile(times[known], 1 - test_share, method="higher")
+    if cut is None:
+        cut = float(np.quantile(times[known], 1 - test_share, method="higher"))
     late = known & (times >= cut)
     seen_early = np.isin(names, names[known & ~late])
     return _fold("by-time", late, ~known | (late & seen_early))

@@ -13,7 +13,7 @@ from features.calibration import PRIOR_ALONE, Parts, Stack
 from features.catalogue import Catalogue
 from features.course import Snapshots
 from features.errors import BundleError
-from features.interval import around
+from features.interval import Tables, around
 from features.outcomes import MILDER, OUTCOME_KEYS, OUTCOMES
 from features.prior import Prior
 from features.rows import RowBuilder, Rows
@@ -72,6 +72,7 @@ class Predictor:
         self.boosters = {key: _load(key, body, bundle.spec.names) for key, body in bundle.boosters.items()}
         self.stack = Stack([bundle.calibration.get(key, PRIOR_ALONE) for key in OUTCOME_KEYS], MILDER)
         self._moved = np.array([bundle.moved(key) for key in OUTCOME_KEYS])
+        self._tables = Tables([bundle.intervals.get(key) for key in OUTCOME_KEYS])
         self._learnt = frozenset(bundle.policy.therapies)
 
     def predict(self, batch: Snapshots, workers: int = 1) -> Prediction:
@@ -83,10 +84,9 @@ class Predictor:
         """Probabilities of rows that this bundle's row-builder made."""
         trees = self._trees(rows.values)
         log_odds = self.stack.shares(parts_of(rows), trees).log_odds
-        probability, low, high = (
-            np.where(rows.reached, np.nan, _in_order(one, rows))
-            for one in (sigmoid(log_odds), *self._ends(rows, log_odds))
-        )
+        three = np.stack([sigmoid(log_odds), *self._ends(rows, log_odds)])
+        # A grade that was reached is certain, so it never holds a worse grade down.
+        probability, low, high = np.where(rows.reached, np.nan, coherent(np.where(rows.reached, 1.0, three)))
         return Prediction(rows, trees, log_odds, probability, np.fmin(low, probability), np.fmax(high, probability))
 
     def log_odds(self, values: NDArray[np.float32], parts: Parts) -> Array:
@@ -140,16 +140,13 @@ class Predictor:
         an outcome that data moved, for a therapy they did not hold, spans both.
         """
         low, high = around(log_odds, self.prior.spread(rows.evidence))
-        learnt = np.array([key in self._learnt for key in rows.therapy], dtype=bool)
-        for place, key in enumerate(OUTCOME_KEYS):
-            table = self.bundle.intervals.get(key)
-            if table is None:
-                continue
-            moved = self._moved[place, rows.dosing]
-            for ends, own, wider in zip((low, high), table.at(log_odds[:, place]), (np.fmin, np.fmax), strict=True):
-                either = np.where(learnt, own, wider(own, ends[:, place]))
-                ends[:, place] = np.where(moved, either, ends[:, place])
-        return low, high
+        own_low, own_high = self._tables.at(log_odds)
+        learnt = np.array([key in self._learnt for key in rows.therapy], dtype=bool)[:, None]
+        moved = self._moved[:, rows.dosing].T & self._tables.known
+        return (
+            np.where(moved, np.where(learnt, own_low, np.fmin(own_low, low)), low),
+            np.where(moved, np.where(learnt, own_high, np.fmax(own_high, high)), high),
+        )
 
 
 class Laid(Protocol):
@@ -179,11 +176,6 @@ def parts_of(rows: Laid) -> Parts:
     return Parts(rows.prior, rows.hours, rows.begun, rows.dosing, rows.therapy, np.zeros(rows.prior.shape), passed)
 
 
-def _in_order(probability: Array, rows: Rows) -> Array:
-    """Coherent probabilities; a grade that was reached is certain, so it never holds a worse grade down."""
-    return coherent(np.where(rows.reached, 1.0, probability))
-
-
 def sum_of_leaves(booster: xgboost.Booster, values: NDArray[np.float32]) -> NDArray[np.float32]:
     """(n,) what the trees add to the log-odds, without the prior."""
     leaves: NDArray[np.float32] = booster.inplace_predict(values, predict_type="margin")
@@ -202,10 +194,11 @@ def log_odds_of(probability: Array) -> Array:
 
 
 def coherent(probability: Array) -> Array:
-    """(n, outcomes), each worse grade at most as likely as the milder one; the milder grade, better known, stands."""
+    """(..., outcomes), each worse grade at most as likely as the milder one; the milder grade, better known, stands."""
     result = probability.copy()
-    for family in FAMILIES:
-        result[:, family] = np.minimum.accumulate(result[:, family], axis=1)
+    for place, below in enumerate(MILDER):
+        if below is not None:
+            np.minimum(result[..., place], result[..., below], out=result[..., place])
     return result
 
 

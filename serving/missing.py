@@ -7,6 +7,7 @@ training, stamped at the index time, through the same row-builder.
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from msgspec import UNSET, Struct, UnsetType
@@ -138,7 +139,10 @@ def told(lacking: Sequence[Lacking], tried: Array, now: Array, policy: Policy) -
     tries = [len(one.changes) for one in lacking]
     starts = np.cumsum([0, *tries]).tolist()
     spans = [_span(tried[start : start + k], now) if k else None for start, k in zip(starts, tries, strict=False)]
-    found = [_missing(one, span, policy) for one, span in zip(lacking, spans, strict=True)]
+    found = [
+        _untried(one.group) if span is None and math.isnan(one.age_hours) else _missing(one, span, policy)
+        for one, span in zip(lacking, spans, strict=True)
+    ]
     return tuple(sorted(found, key=_rank))
 
 
@@ -153,6 +157,16 @@ def _span(tried: Array, now: Array) -> list[tuple[int, float, float]]:
     return [(place, low, high) for place, (low, high) in enumerate(zip(lowest, highest, strict=True)) if low == low]
 
 
+@cache
+def _untried(group: Group) -> Missing:
+    """An absent input that was not tried: always said in the same words."""
+    return Missing(group.key, group.name, "absent", _assumed(group), group.unit or UNSET)
+
+
+def _assumed(group: Group) -> str:
+    return NOT_GIVEN if group.key in MITIGATIONS else ABSENT
+
+
 def _missing(one: Lacking, span: list[tuple[int, float, float]] | None, policy: Policy) -> Missing:
     absent = math.isnan(one.age_hours)
     swings = [(policy.bands(OUTCOME_KEYS[place], low, high), place, low, high) for place, low, high in span or ()]
@@ -161,7 +175,7 @@ def _missing(one: Lacking, span: list[tuple[int, float, float]] | None, policy: 
         what=one.group.key,
         name=one.group.name,
         status="absent" if absent else "stale",
-        assumed=STALE if not absent else NOT_GIVEN if one.group.key in MITIGATIONS else ABSENT,
+        assumed=_assumed(one.group) if absent else STALE,
         unit=one.group.unit or UNSET,
         age_hours=UNSET if absent else round(one.age_hours, 6),
         could_change_band=UNSET if span is None else largest is not None and len(largest[0]) > 1,

@@ -19,13 +19,25 @@ def cross_validate_outcomes(table: Table, recipe: Recipe, outcomes: Sequence[int
 
     outcomes: places in OUTCOMES, ascending; a worse grade starts from the milder one where both are named.
     """
+    return judge_outcomes(table, recipe, out_of_fold_scores(table, recipe, outcomes))
+
+
+def judge_outcomes(table: Table, recipe: Recipe, scores: Mapping[int, Mapping[str, Array]]) -> list[Result]:
+    """Metrics of every predictor, the published scores beside them. scores: as from `out_of_fold_scores`."""
+    beside = published(table, recipe.spec)
+    return [
+        result for place, one in scores.items() for result in judge(table, place, {**one, **beside}, recipe.settings)
+    ]
+
+
+def out_of_fold_scores(table: Table, recipe: Recipe, outcomes: Sequence[int]) -> dict[int, dict[str, Array]]:
+    """Outcome -> predictor -> (repeats, N) log-odds, each row's from models that did not see its patient."""
     settings = recipe.settings
     repeats = [_one_repeat(table, recipe, outcomes, settings.seed + repeat) for repeat in range(settings.repeats)]
-    results: list[Result] = []
-    for place in outcomes:
-        scores = {name: np.array([one[place][name] for one in repeats]) for name in repeats[0][place]}
-        results += judge(table, place, {**scores, **published(table, recipe.spec)}, settings)
-    return results
+    return {
+        place: {name: np.array([one[place][name] for one in repeats]) for name in repeats[0][place]}
+        for place in outcomes
+    }
 
 
 def _one_repeat(table: Table, recipe: Recipe, outcomes: Sequence[int], seed: int) -> dict[int, dict[str, Array]]:

@@ -114,20 +114,24 @@ def judge_bundle(
 ) -> list[Result]:
     """A bundle on a cohort; beside it the published rate and scores and, for a synthetic cohort, the true risk."""
     predictor = Predictor(bundle.read(folder), catalogue)
-    spec = predictor.bundle.spec
-    table, _ = build_table(cohort, spec, predictor.prior, catalogue, settings.workers)
-    known = true_risk(table, cohort, truth) if truth else None
-    results: list[Result] = []
-    served = _as_served(predictor, table)
+    table, scores = bundle_scores(predictor, cohort, settings, truth)
+    return [result for place, one in scores.items() for result in judge(table, place, one, settings)]
+
+
+def bundle_scores(
+    predictor: Predictor, cohort: Cohort, settings: Settings, truth: Path | None = None
+) -> tuple[Table, dict[int, dict[str, Array]]]:
+    """The cohort's rows, and outcome -> predictor -> (1, N) log-odds, for each outcome that has a label."""
+    table, _ = build_table(cohort, predictor.bundle.spec, predictor.prior, predictor.catalogue, settings.workers)
+    known = true_risk(table, cohort, truth) if truth else {}
+    beside, served = published(table, predictor.bundle.spec), _as_served(predictor, table)
+    scores: dict[int, dict[str, Array]] = {}
     for place, key in enumerate(OUTCOME_KEYS):
-        if not table.usable(place).any():
-            continue
-        scores = {"model": served[:, place][None]}
-        scores |= {"published_rate": table.prior[:, place][None], **published(table, spec)}
-        if known is not None:
-            scores["true_risk"] = known[key][None]
-        results += judge(table, place, scores, settings)
-    return results
+        if table.usable(place).any():
+            own = {"model": served[:, place][None], "published_rate": table.prior[:, place][None]}
+            risk = {"true_risk": known[key][None]} if known else {}
+            scores[place] = {**own, **beside, **risk}
+    return table, scores
 
 
 def _as_served(predictor: Predictor, table: Table) -> Array:

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,18 +20,17 @@ from data.mapping import convert_extract, read_mapping
 from data.rates import observed_rates
 from data.request import request_body
 from data.tables import Cohort, cohort_from_frames, read_cohort, write_cohort
-from features import bundle
 from features.catalogue import load
 from features.errors import DataError, UsageError
 from features.home import Home
-from features.outcomes import OUTCOME_KEYS
-from features.pooling import pool
-from features.prior import Prior
-from training.assemble import assemble
+from training import diagnose as checks
+from training import diagnose_report
 from training.config import Settings, from_mapping
 from training.cross_validation import cross_validate_outcomes
-from training.evaluate import ALL_TIMES, Recipe, Result, flat, judge_bundle, to_json
-from training.train import Trained, prior_only, why_not
+from training.designs import recipe_for
+from training.diagnose import Override
+from training.evaluate import ALL_TIMES, Result
+from training.train import Trained, prior_only
 from training.train import train as train_cohort
 
 #: Characters to a line where the output is no terminal, so that no column is cut.
@@ -112,12 +111,34 @@ def _extract(data: Path | None, mapping_file: Path) -> Path:
     return found[0]
 
 
-def train(home: Home, folder: Path, name: str, settings: Settings, uri: str | None, derive_grades: bool = False) -> str:
-    """Train on a cohort, record it in MLflow as the challenger; returns the registered version."""
-    cohort = read_cohort(folder, derive_grades=derive_grades)
+def diagnose(
+    folder: Path | None, mapping: Path | None, data: Path | None, as_json: bool, out: Path | None, derive_grades: bool
+) -> None:
+    """Print what the data checks find; errors as training.diagnose_report.run."""
+    extract = _extract(data, mapping) if mapping is not None else None
+    diagnose_report.run(console, folder, mapping, extract, as_json, out, derive_grades)
+
+
+def train(
+    home: Home,
+    folder: Path,
+    name: str,
+    settings: Settings,
+    uri: str | None,
+    derive_grades: bool = False,
+    overrides: Sequence[Override] = (),
+) -> str:
+    """Check the data, train on them, record it in MLflow as the challenger; returns the registered version.
+
+    DataError where a data check refuses the cohort and no override answers for it.
+    """
+    cohort, frames = checks.read(folder, derive_grades)
     if cohort.report.findings:
         console.print(cohort.report.text())
-    trained = train_cohort(cohort, name, settings, load(), console.print)
+    findings = checks.diagnose(cohort, frames, load())
+    console.print(f"data checks: {diagnose_report.counted(findings)}; crs diagnose {folder} shows them")
+    checks.check_findings(findings, overrides)
+    trained = train_cohort(cohort, name, settings, load(), console.print, overrides)
     return _record(home, trained, folder, uri)
 
 
@@ -159,89 +180,9 @@ def rollback(home: Home, uri: str | None) -> None:
     console.print(f"version {live.version} is live again: {live.tag}, bundle {live.digest[:16]}")
 
 
-def cross_validate(
-    home: Home,
-    folder: Path,
-    settings: Settings,
-    repeats: int,
-    out: Path | None,
-    uri: str | None,
-    derive_grades: bool = False,
-) -> list[Result]:
-    """Judge the recipe on a cohort by repeated patient-grouped cross-validation, beside the baselines."""
-    cohort = read_cohort(folder, derive_grades=derive_grades)
-    recipe_settings = replace(settings, repeats=repeats)
-    results = _cross_validated(cohort, recipe_settings)
-    _report(home, f"cross-validate {folder.resolve().name}", cohort, recipe_settings, results, out, uri)
-    return results
-
-
 def _cross_validated(cohort: Cohort, settings: Settings) -> list[Result]:
-    catalogue = load()
-    evidence = pool(catalogue)
-    table, spec, unsound = assemble(cohort, Prior(evidence), catalogue, settings.workers)
-    recipe = Recipe(spec, evidence, catalogue, settings)
-    left_out = {key: why_not(table, place, settings, unsound) for place, key in enumerate(OUTCOME_KEYS)}
-    for key, reason in left_out.items():
-        if reason:
-            console.print(f"{key}: {reason}; not judged")
-    return cross_validate_outcomes(
-        table, recipe, [place for place, key in enumerate(OUTCOME_KEYS) if not left_out[key]]
-    )
-
-
-def evaluate(
-    home: Home,
-    folder: Path,
-    which: str,
-    settings: Settings,
-    out: Path | None,
-    uri: str | None,
-    derive_grades: bool = False,
-) -> list[Result]:
-    """Judge a registered version on a cohort; says so where it is the very cohort that the version was trained on."""
-    import tempfile
-
-    from training import tracking
-
-    with tempfile.TemporaryDirectory() as scratch:
-        held = Path(scratch) / "bundle"
-        registered = tracking.fetch(home, which, held, uri)
-        cohort = read_cohort(folder, derive_grades=derive_grades)
-        if bundle.read(held).about["trained_on"]["fingerprint"] == cohort.fingerprint:
-            console.print(
-                "CAUTION: the version was trained on this very cohort; these figures say nothing of new courses"
-            )
-        results = judge_bundle(held, cohort, load(), settings, _truth(folder))
-    name = f"evaluate version {registered.version} on {folder.resolve().name}"
-    _report(home, name, cohort, settings, results, out, uri)
-    return results
-
-
-def _truth(folder: Path) -> Path | None:
-    """The side table of true risks of a synthetic cohort, if there is one."""
-    found = [path for path in (folder / "truth.parquet", folder / "truth.csv") if path.exists()]
-    return found[0] if found else None
-
-
-def _report(
-    home: Home,
-    name: str,
-    cohort: Cohort,
-    settings: Settings,
-    results: list[Result],
-    out: Path | None,
-    uri: str | None,
-) -> None:
-    from training import tracking
-
-    document = json.dumps(to_json(results), indent=1)
-    show(results)
-    if out is not None:
-        out.write_text(document + "\n", encoding="utf-8")
-    facts = {"data_fingerprint": cohort.fingerprint, **{key: str(value) for key, value in settings.to_json().items()}}
-    run = tracking.log_run(home, name, facts, flat(results), {"results.json": document}, uri)
-    console.print(f"recorded in MLflow as run {run}")
+    table, recipe, outcomes = recipe_for(cohort, load(), settings, console.print)
+    return cross_validate_outcomes(table, recipe, outcomes)
 
 
 def tune(home: Home, folder: Path, settings: Settings, out: Path, uri: str | None) -> Settings:

@@ -4,14 +4,11 @@ Every metric takes label (n,) in {0, 1}, log-odds (n,) and weight (n,) >= 0, whe
 drawn. Ranks are taken on the log-odds, so that rounding makes no ties. NaN where a metric is not defined.
 """
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.exceptions import UndefinedMetricWarning
-from sklearn.metrics import average_precision_score
 
 from features.predict import sigmoid
 from training.calibrate import penalised_logistic
@@ -48,12 +45,17 @@ def auroc(label: Array, score: Array, weight: Array) -> float:
 
 
 def auprc(label: Array, score: Array, weight: Array) -> float:
-    """Average precision."""
+    """Average precision: the PPV at each event, from the highest score down, averaged; ties stand together.
+
+    Written out for the same reason as `auroc`.
+    """
     if not _both(label, weight):
         return float("nan")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UndefinedMetricWarning)
-        return float(average_precision_score(label, score, sample_weight=weight))
+    order = np.argsort(-score)
+    last = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
+    hits, alerts = np.cumsum((weight * label)[order])[last], np.cumsum(weight[order])[last]
+    precision = np.divide(hits, alerts, out=np.zeros_like(hits), where=alerts > 0)
+    return float(np.diff(hits, prepend=0.0) @ precision / hits[-1])
 
 
 def log_loss(label: Array, score: Array, weight: Array) -> float:
@@ -113,19 +115,24 @@ def estimate(
     label (n,); scores (repeats, n) log-odds, over whose rows a metric is averaged; patient (n,) says whose row it is.
     A resample in which a metric is undefined is left out.
     """
-    drawn = resamples(patient, draws, seed)
-    return {
-        name: _interval(
-            _averaged(METRICS[name], label, scores, np.ones(len(label))),
-            np.array([_averaged(METRICS[name], label, scores, weight) for weight in drawn]),
-        )
-        for name in names
-    }
+    return estimate_by({name: METRICS[name] for name in names}, label, scores, patient, draws, seed)
 
 
-def _averaged(metric: Metric, label: Array, scores: Array, weight: Array) -> float:
+def estimate_by(
+    metrics: Mapping[str, Metric], label: Array, scores: Array, patient: NDArray[np.int64], draws: int, seed: int
+) -> dict[str, Estimate]:
+    """As `estimate`, of metrics that are given."""
+    found = _averaged(metrics, label, scores, np.ones(len(label)))
+    sample = [_averaged(metrics, label, scores, weight) for weight in resamples(patient, draws, seed)]
+    return {name: interval(value, np.array([one[name] for one in sample])) for name, value in found.items()}
+
+
+def _averaged(metrics: Mapping[str, Metric], label: Array, scores: Array, weight: Array) -> dict[str, float]:
+    """Each metric on the rows that were drawn, the mean of the repeats'."""
     drawn = weight > 0
-    return float(np.mean([metric(label[drawn], score[drawn], weight[drawn]) for score in scores]))
+    kept, times = label[drawn], weight[drawn]
+    held = [score[drawn] for score in scores]
+    return {name: float(np.mean([metric(kept, one, times) for one in held])) for name, metric in metrics.items()}
 
 
 def resamples(patient: NDArray[np.int64], draws: int, seed: int) -> list[Array]:
@@ -136,7 +143,8 @@ def resamples(patient: NDArray[np.int64], draws: int, seed: int) -> list[Array]:
     return [random.multinomial(count, np.full(count, 1 / count))[place].astype(float) for _ in range(draws) if count]
 
 
-def _interval(value: float, sample: Array) -> Estimate:
+def interval(value: float, sample: Array) -> Estimate:
+    """A value with the 2.5th and 97.5th percentile of its sample, NaN values of which are left out."""
     known = sample[~np.isnan(sample)]
     if not len(known):
         return Estimate(value, float("nan"), float("nan"))

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import mlflow
 from mlflow import MlflowClient
@@ -97,12 +98,19 @@ def log_training(home: Home, trained: Trained, source: Path, uri: str | None = N
             mlflow.log_params(_parameters(trained))
             mlflow.log_metrics(flat(trained.results))
             mlflow.log_input(_dataset(about["trained_on"], source), context="training")
-            mlflow.set_tags({"bundle_digest": digest, "synthetic": str(about["trained_on"]["synthetic"]).lower()})
+            tags = {"bundle_digest": digest, **_overridden(about)}
+            mlflow.set_tags({**tags, "synthetic": str(about["trained_on"]["synthetic"]).lower()})
             mlflow.log_text(metrics_json(trained), "metrics.json")
             logged = _log_model(folder)
-        found = mlflow.register_model(logged, MODEL_NAME, tags={"bundle_digest": digest, "name": str(about["name"])})
+        found = mlflow.register_model(logged, MODEL_NAME, tags={**tags, "name": str(about["name"])})
         client.set_registered_model_alias(MODEL_NAME, CHALLENGER, found.version)
     return Registered(run.info.run_id, str(found.version), digest)
+
+
+def _overridden(about: Mapping[str, Any]) -> dict[str, str]:
+    """The tag that names the data checks somebody answered for, with the reasons; none where there are none."""
+    given = "; ".join(f"{one['code']}: {one['reason']}" for one in about["overrides"])
+    return {"overrides": given[:LONGEST]} if given else {}
 
 
 def _log_model(folder: Path) -> str:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import subprocess
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -25,14 +25,17 @@ from features.policy import Policy, Thresholds
 from features.pooling import pool
 from features.predict import Predictor, sigmoid
 from features.prior import Prior
-from features.spec import full
+from features.spec import Spec, full
 from training import baselines
 from training.assemble import assemble
 from training.bands import thresholds
 from training.config import Settings
+from training.diagnose import Override
 from training.evaluate import Recipe, Result, judge, published, to_json
 from training.fit import Fitted, fit_outcome, milder_signal
+from training.reporting_facts import of_training
 from training.table import Table, fold_of_rows
+from training.tripod import reporting
 from training.venn_abers import interval_table
 
 INTENDED_USE = (
@@ -60,16 +63,32 @@ class Trained:
     table_rows: int
 
 
-def train(cohort: Cohort, name: str, settings: Settings, catalogue: Catalogue, progress: Progress = print) -> Trained:
+def train(
+    cohort: Cohort,
+    name: str,
+    settings: Settings,
+    catalogue: Catalogue,
+    progress: Progress = print,
+    overrides: Sequence[Override] = (),
+) -> Trained:
     """Train every outcome that has enough events; the others are answered from their published rates.
+
+    overrides: data checks that somebody answers for; they are recorded, not looked at.
 
     Linear algebra runs on one thread, so that the same data give the same bits whatever the number of cores.
     """
     with threadpool_limits(limits=1, user_api="blas"):
-        return _train(cohort, name, settings, catalogue, progress)
+        return _train(cohort, name, settings, catalogue, progress, overrides)
 
 
-def _train(cohort: Cohort, name: str, settings: Settings, catalogue: Catalogue, progress: Progress) -> Trained:
+def _train(
+    cohort: Cohort,
+    name: str,
+    settings: Settings,
+    catalogue: Catalogue,
+    progress: Progress,
+    overrides: Sequence[Override],
+) -> Trained:
     evidence = pool(catalogue)
     table, spec, unsound = assemble(cohort, Prior(evidence), catalogue, settings.workers)
     progress(f"{len(cohort)} courses, {len(table)} rows of {len(spec.columns)} columns")
@@ -85,8 +104,8 @@ def _train(cohort: Cohort, name: str, settings: Settings, catalogue: Catalogue, 
         results += _judged(table, recipe, place, models[place])
         progress(f"{key}: {table.events(place)} courses with the outcome, {models[place].rounds} trees")
     fitted = {OUTCOME_KEYS[place]: one for place, one in models.items()}
-    about = _about(name, settings, _data(cohort, name), results)
-    card = _card(about, table, {key: why for key, why in left_out.items() if why})
+    about = _about(name, settings, _data(cohort, name), results, overrides)
+    card = _card(about, table, {key: why for key, why in left_out.items() if why}, spec)
     bundle = _bundle(table, recipe, fitted, about, card)
     return Trained(bundle, tuple(results), len(table))
 
@@ -139,10 +158,15 @@ def _data(cohort: Cohort, name: str) -> dict[str, Any]:
     return {
         "name": name,
         "courses": len(cohort),
-        "synthetic": any(one.startswith(SYNTHETIC_PREFIX) for one in cohort.course_ids),
+        "synthetic": is_synthetic(cohort),
         "fingerprint": cohort.fingerprint,
         "grading": {event.value: _grading(cohort, event) for event in (Event.CRS_GRADE, Event.ICANS_GRADE)},
     }
+
+
+def is_synthetic(cohort: Cohort) -> bool:
+    """Whether any course was made up."""
+    return any(one.startswith(SYNTHETIC_PREFIX) for one in cohort.course_ids)
 
 
 def _grading(cohort: Cohort, event: Event) -> str:
@@ -198,11 +222,18 @@ def _with_golden(bundle: Bundle, catalogue: Catalogue) -> Bundle:
     return Bundle(**{**parts, "golden": record})
 
 
-def _about(name: str, settings: Settings, data: Mapping[str, Any], results: list[Result]) -> dict[str, Any]:
+def _about(
+    name: str,
+    settings: Settings,
+    data: Mapping[str, Any],
+    results: list[Result],
+    overrides: Sequence[Override] = (),
+) -> dict[str, Any]:
     """How the bundle came to be, for its manifest; no time of day, so that the same run gives the same digest."""
     return {
         "name": name,
         "trained_on": dict(data),
+        "overrides": [one.to_json() for one in overrides],
         "settings": settings.recipe(),
         "metrics": to_json(results),
         "code_commit": _commit(),
@@ -212,19 +243,36 @@ def _about(name: str, settings: Settings, data: Mapping[str, Any], results: list
     }
 
 
-def _card(about: Mapping[str, Any], table: Table | None, left_out: Mapping[str, str]) -> dict[str, Any]:
+def recipe_facts(cohort: Cohort, name: str, settings: Settings) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The card and the manifest's facts of a recipe that is judged on a cohort and leaves no bundle."""
+    about = _about(name, settings, _data(cohort, name), [])
+    return _card(about, None, {}), about
+
+
+def _card(
+    about: Mapping[str, Any], table: Table | None, left_out: Mapping[str, str], spec: Spec | None = None
+) -> dict[str, Any]:
+    """What a reader wants to know of a model; "reporting" holds the items of training.tripod."""
     data = about["trained_on"]
     events = {key: table.events(place) for place, key in enumerate(OUTCOME_KEYS)} if table else {}
-    return {
+    card: dict[str, Any] = {
         "name": about["name"],
         "intended_use": INTENDED_USE,
         "outcomes": {one.key: one.label for one in OUTCOMES},
         "trained_on": data,
+        "data_checks_overridden": about["overrides"],
         "courses_with_outcome": {key: count for key, count in events.items() if key not in left_out},
         "outcomes_not_fitted": dict(left_out),
         "warning": "trained on SYNTHETIC courses: not for clinical use" if data["synthetic"] else "",
         "external_validation": "unknown",
     }
+    if table is not None:
+        card |= {"therapies": _seen(table.therapy), "indications": _seen(table.indication)}
+    return {**card, "reporting": reporting(of_training(card, about, spec))}
+
+
+def _seen(keys: NDArray[np.str_]) -> list[str]:
+    return sorted(set(keys.tolist()) - {""})
 
 
 def _commit() -> str:

@@ -20,9 +20,10 @@ from features.pooling import pool
 from features.prior import Prior
 from tests.real_data import BWH, ROOT, real_file
 from tests.training.conftest import TINY
-from training import config, flows, tracking
+from training import config, evaluation_flow, flows, tracking
 from training.assemble import assemble
 from training.cross_validation import cross_validate_outcomes
+from training.designs import Design, Split
 from training.evaluate import Recipe, Result
 from training.metrics import Estimate
 
@@ -173,7 +174,8 @@ def test_a_version_is_judged_and_the_results_are_kept(
     own_home: Callable[[], Home], cohort_folder: Path, tmp_path: Path, cohort: Cohort
 ) -> None:
     home, out = own_home(), tmp_path / "results.json"
-    found = flows.evaluate(home, cohort_folder, "1", replace(TINY, bootstrap=0), out, None)
+    request = evaluation_flow.Request(cohort_folder, Design.EXTERNAL, Split(1), "1", out)
+    found = evaluation_flow.evaluate(home, request, replace(TINY, bootstrap=0), None)
     body = json.loads(out.read_text())
     assert len(body) == len(found)
     assert {"model", "published_rate", "true_risk"} <= {one["predictor"] for one in body}
