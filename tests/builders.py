@@ -11,6 +11,7 @@ import xgboost
 from hypothesis import strategies as st
 
 from features import catalogue, golden, pooling, spec
+from features.assay_evidence import AssayEvidence
 from features.bundle import Bundle
 from features.calibration import DOSING, Calibration, Terms
 from features.catalogue import Catalogue, Rate
@@ -248,3 +249,32 @@ def outcome_place(key: str) -> int:
 
 def predict(predictor: Predictor, *courses: CourseInput) -> Prediction:
     return predictor.predict(snapshots(CATALOGUE, courses))
+
+
+#: What a reviewed assay might say; no such assay was read.
+ASSAY_ROW = AssayEvidence(
+    therapy="tgn1412",
+    therapy_class="antibody",
+    format="pbmc-coated-air-dried",
+    hazard_class="moderate",
+    severity_cytokines=("il2",),
+    position=0.5,
+    position_low=0.4,
+    position_high=0.6,
+    positions=("il2 0.5 0.4 0.6",),
+    reference_positive="alemtuzumab",
+    reference_negative="natalizumab",
+    responder_fraction=1.0,
+    responder_low=0.6915,
+    responder_high=1.0,
+    donors=10,
+    formats_concordant="",
+    key_events=("immune-cell-activation",),
+    quality="full",
+    limits=("TNF and IL-8 alone overcall", "10 of 10 donors respond"),
+    assay_sha256="a" * 64,
+    reviewed_by="A. Reviewer",
+    reviewed_on="2026-11-21",
+    source="synthetic",
+    verified="partly",
+)

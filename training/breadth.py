@@ -1,5 +1,6 @@
 """A model judged in every group: per outcome, index time and subgroup, with counts that may leave the house."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -120,7 +121,7 @@ def _judge(sample: Sample, asked: Asked, settings: Settings, policy: EvaluationP
     blank = _counted(sample, asked)
     if min(len(set(patient[label == kind].tolist())) for kind in (0, 1)) < FEWEST:
         return blank
-    draws = settings.bootstrap // _fewer(asked, len(label))
+    draws = math.ceil(settings.bootstrap / _fewer(asked, len(label)))
     chosen = {name: METRICS[name] for name in WITHOUT_COUNTS} if asked.held_back else measures(policy)
     figures = estimate_by(chosen, label, scores, patient, draws, settings.seed)
     if asked.held_back:

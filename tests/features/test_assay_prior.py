@@ -14,34 +14,9 @@ from features.assay_evidence import EVIDENCE_TABLE, AssayEvidence, as_csv, cells
 from features.assay_prior import HAZARD_NOT_RISK, assay_cohort, hazard_of
 from features.catalogue import TABLES, Catalogue, load, read_folder
 from features.errors import CatalogueError
+from tests.builders import ASSAY_ROW as ROW
 
 CATALOGUE = load()
-ROW = AssayEvidence(
-    therapy="tgn1412",
-    therapy_class="antibody",
-    format="pbmc-coated-air-dried",
-    hazard_class="moderate",
-    severity_cytokines=("il2",),
-    position=0.5,
-    position_low=0.4,
-    position_high=0.6,
-    positions=("il2 0.5 0.4 0.6",),
-    reference_positive="alemtuzumab",
-    reference_negative="natalizumab",
-    responder_fraction=1.0,
-    responder_low=0.6915,
-    responder_high=1.0,
-    donors=10,
-    formats_concordant="",
-    key_events=("immune-cell-activation",),
-    quality="full",
-    limits=("TNF and IL-8 alone overcall", "10 of 10 donors respond"),
-    assay_sha256="a" * 64,
-    reviewed_by="A. Reviewer",
-    reviewed_on="2026-11-21",
-    source="synthetic",
-    verified="partly",
-)
 
 
 def catalogue(folder: Path, *rows: AssayEvidence, rates: dict[str, tuple[str, str, str]] | None = None) -> Catalogue:

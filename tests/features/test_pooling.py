@@ -18,7 +18,7 @@ from features.outcomes import OUTCOME_KEYS
 from features.pooling import pool
 from features.prior import Prior
 from features.shrinkage import beta_variance, moved, spread_of
-from tests.builders import CATALOGUE, cohort, evidence, pooled, with_rates
+from tests.builders import ASSAY_ROW, CATALOGUE, cohort, evidence, pooled, with_rates
 
 FIRST, SECOND, THIRD = (RATES.index(f"crs_{grade}plus") for grade in (1, 2, 3))
 NUMBERS = policy()
@@ -293,27 +293,16 @@ def test_no_figure_graded_by_penn_is_used_for_grade_two_or_three(third: float, s
 # Assays
 
 
-ASSAY = AssayEvidence(
+ASSAY = replace(
+    ASSAY_ROW,
     therapy="teclistamab",
     therapy_class="bcma-engager",
-    format="pbmc-coated-air-dried",
-    hazard_class="moderate",
-    severity_cytokines=("il2",),
     position=1.0,
     position_low=1.0,
     position_high=1.0,
     positions=("il2 1 1 1",),
-    reference_positive="alemtuzumab",
-    reference_negative="natalizumab",
-    responder_fraction=1.0,
-    responder_low=0.6915,
-    responder_high=1.0,
-    donors=10,
-    formats_concordant="",
     key_events=("cytokine-release",),
-    quality="full",
     limits=("made up",),
-    assay_sha256="a" * 64,
     reviewed_by="made up",
     reviewed_on="2026-01-01",
     source="made up",
