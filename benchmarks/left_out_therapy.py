@@ -12,7 +12,7 @@ import numpy as np
 from fresh import World, cohort_of, model
 
 from features.outcomes import OUTCOME_KEYS
-from features.predict import sigmoid
+from features.prior import sigmoid
 from training.config import Settings
 
 FIRST = ("0h", "dose1+0h")

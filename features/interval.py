@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from features.prior import sigmoid
+
 Array = NDArray[np.float64]
 
 #: Half the width of a 95 % interval in standard deviations of a normal distribution.
@@ -81,8 +83,4 @@ def cell(log_odds: Array, start: float | Array, step: float | Array) -> NDArray[
 
 def around(log_odds: Array, spread: Array) -> tuple[Array, Array]:
     """Ends of a 95 % interval in probability, normal on the log-odds scale with that standard deviation."""
-    return _probability(log_odds - NORMAL_95 * spread), _probability(log_odds + NORMAL_95 * spread)
-
-
-def _probability(log_odds: Array) -> Array:
-    return 0.5 * (1.0 + np.tanh(0.5 * log_odds))
+    return sigmoid(log_odds - NORMAL_95 * spread), sigmoid(log_odds + NORMAL_95 * spread)

@@ -15,7 +15,7 @@ from features.course import Snapshots
 from features.errors import BundleError
 from features.interval import Tables, around
 from features.outcomes import MILDER, OUTCOME_KEYS, OUTCOMES
-from features.prior import Prior
+from features.prior import Prior, log_odds, sigmoid
 from features.rows import RowBuilder, Rows
 from features.single import CourseInput, snapshots
 
@@ -182,15 +182,9 @@ def sum_of_leaves(booster: xgboost.Booster, values: NDArray[np.float32]) -> NDAr
     return leaves
 
 
-def sigmoid(log_odds: Array) -> Array:
-    """Probability of log-odds, without overflow."""
-    return 0.5 * (1.0 + np.tanh(0.5 * log_odds))
-
-
 def log_odds_of(probability: Array) -> Array:
     """Log-odds of a probability, which is first moved off 0 and 1 by 1e-9."""
-    held = np.clip(probability, 1e-9, 1 - 1e-9)
-    return np.log(held) - np.log1p(-held)
+    return log_odds(np.clip(probability, 1e-9, 1 - 1e-9))
 
 
 def coherent(probability: Array) -> Array:

@@ -56,6 +56,11 @@ def log_odds(probability: Array) -> Array:
     return np.log(probability) - np.log1p(-probability)
 
 
+def sigmoid(log_odds: Array) -> Array:
+    """Probability of log-odds, without overflow."""
+    return 0.5 * (1.0 + np.tanh(0.5 * log_odds))
+
+
 @dataclass(frozen=True, slots=True)
 class History:
     """What was charted of CRS (column 0) and ICANS (column 1) at or before the index time; both (n, 2).

@@ -21,12 +21,13 @@ from serving.guidance import guidance
 from serving.hazards import hazards
 from serving.inputs import Inputs
 from serving.intake import Intake
+from serving.latest import latest
 from serving.look_alikes import look_alikes
 from serving.looked import Found, Looked, look_up
 from serving.missing import Lacks, told
 from serving.model_facts import model_facts, model_of
 from serving.published import Published, nearest
-from serving.reasons import Seen, latest, reasons
+from serving.reasons import Seen, reasons
 from serving.scored import scores
 from serving.symptoms import shown
 

@@ -35,20 +35,23 @@ _LEAST_LIMIT = 1e-3
 class Intake:
     """A course that can be looked at. notes: what was decided on the way in and the client should know.
 
-    findings: what only the published scores read. at_limit: (code, seconds, value) of what the analyser gave as its
-    limit; the row takes the limit as the value, and a score is not computed from it. symptoms: what was present up to
-    the index time, each once. comparators: < or > of each value of at_limit.
-    previous_seconds: when the client last asked, None where it did not say.
+    findings: what only the published scores read. symptoms: what was present up to the index time, each once.
+    comparators: (code, seconds, value) of what the analyser gave as its limit -> < or >; the row takes the limit as the
+    value, and a score is not computed from it. previous_seconds: when the client last asked, None where it did not say.
     """
 
     course_id: str
     course: CourseInput
     notes: tuple[Note, ...]
     findings: Known = NOTHING_KNOWN
-    at_limit: AtLimit = frozenset()
     symptoms: tuple[Stated, ...] = ()
     comparators: Comparators = field(default_factory=dict)
     previous_seconds: int | None = None
+
+    @property
+    def at_limit(self) -> AtLimit:
+        """(code, seconds, value) of what the analyser gave as its limit."""
+        return frozenset(self.comparators)
 
 
 def take_batch(catalogue: Catalogue, batch: BatchRequest) -> tuple[Intake, ...]:
@@ -81,10 +84,9 @@ def take(catalogue: Catalogue, request: PredictRequest, path: str = "$") -> Inta
         *symptoms.notes(stated, index),
     )
     found = known(request.findings, f"{path}.findings")
-    at_limit = _at_limit(request.observations, observed)
     shown, comparators = symptoms.seen(stated, index), _comparators(request.observations, observed)
     previous = _previous(request.previous_hours, index, f"{path}.previous_hours")
-    return Intake(request.course.id, course, told, found, at_limit, shown, comparators, previous)
+    return Intake(request.course.id, course, told, found, shown, comparators, previous)
 
 
 def _check_named_once(batch: BatchRequest) -> None:
@@ -123,12 +125,6 @@ def _previous(hours: float | None, index: int, path: str) -> int | None:
     if not 0 <= seconds < index:
         raise bad_value("value-not-plausible", path, "not between the start and the index time", "leave it out")
     return seconds
-
-
-def _at_limit(sent: Iterable[Observation], observed: Iterable[Observed]) -> AtLimit:
-    return frozenset(
-        (seen.code, seen.seconds, seen.value) for one, seen in zip(sent, observed, strict=True) if one.comparator
-    )
 
 
 def _comparators(sent: Iterable[Observation], observed: Iterable[Observed]) -> Comparators:

@@ -5,10 +5,10 @@ considered. A flag is a reason to look, never a diagnosis.
 """
 
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from math import inf, isnan
+from math import isnan
 from types import MappingProxyType
 
 from features.catalogue import Analyte, Catalogue
@@ -16,6 +16,7 @@ from features.course import HOUR, Event
 from features.single import CourseInput, Observed
 from serving import symptom_tables
 from serving.answer import rounded
+from serving.latest import latest
 from serving.symptom_shape import Evidence, LookAlike
 from serving.symptom_tables import Condition, Mimic, Rule
 
@@ -137,23 +138,9 @@ def _known(catalogue: Catalogue, course: CourseInput, comparators: Comparators) 
     seen = [one for one in course.observations if one.seconds <= course.index_seconds]
     return _Known(
         catalogue.analytes,
-        _latest(seen),
-        _latest(one for one in seen if one.seconds <= course.dose_seconds),
+        latest(seen),
+        latest(one for one in seen if one.seconds <= course.dose_seconds),
         course.index_seconds,
         any(one.code in HIDING_FEVER and one.seconds >= 0 for one in seen),
         comparators,
     )
-
-
-def _latest(observations: Iterable[Observed]) -> dict[str, Observed]:
-    """The latest of each code; of several at one time the larger, as in the row, whatever their order."""
-    found: dict[str, Observed] = {}
-    for one in observations:
-        held = found.get(one.code)
-        if held is None or _place(one) > _place(held):
-            found[one.code] = one
-    return found
-
-
-def _place(one: Observed) -> tuple[int, float, float]:
-    return one.seconds, one.value, -inf if isnan(one.limit) else one.limit

@@ -84,20 +84,6 @@ class Seen:
         return UNSET if low is UNSET and high is UNSET else Reference("default", low, high)
 
 
-def latest(observations: Iterable[Observed]) -> dict[str, Observed]:
-    """The latest of each code; of several at one time the larger, then the one with the larger limit, as in the row."""
-    found: dict[str, Observed] = {}
-    for one in observations:
-        held = found.get(one.code)
-        if held is None or _as_in_the_row(one) >= _as_in_the_row(held):
-            found[one.code] = one
-    return found
-
-
-def _as_in_the_row(one: Observed) -> tuple[int, float, float]:
-    return one.seconds, one.value, -math.inf if math.isnan(one.limit) else one.limit
-
-
 def reasons(
     inputs: Inputs, explained: Explanation, place: int, seen: Seen, evaluated: NDArray[np.bool_]
 ) -> tuple[Reason, ...]:

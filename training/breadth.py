@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.outcomes import OUTCOME_KEYS
-from features.predict import sigmoid
+from features.prior import sigmoid
 from training.config import Settings
 from training.curves import Bin, calibration_curve
 from training.evaluate import ALL_TIMES, FEWEST, LARGE

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.calibration import AS_PUBLISHED, DOSING, Calibration, Parts, Terms, elapsed, first_day, freshness
-from features.predict import sigmoid
+from features.prior import sigmoid
 from training.config import Settings
 
 Array = NDArray[np.float64]

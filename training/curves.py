@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from features.predict import sigmoid
+from features.prior import sigmoid
 from training.metrics import Estimate, interval
 from training.net_benefit import net_benefit, treat_all
 from training.suppress import Tally, rounded

@@ -16,7 +16,8 @@ from features import bundle
 from features.catalogue import Catalogue
 from features.evidence import TherapyEvidence
 from features.outcomes import OUTCOME_KEYS
-from features.predict import Predictor, coherent, log_odds_of, parts_of, sigmoid
+from features.predict import Predictor, coherent, log_odds_of, parts_of
+from features.prior import sigmoid
 from features.spec import Spec
 from training import baselines
 from training.assemble import build_table

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from features.predict import sigmoid
+from features.prior import sigmoid
 from training.calibrate import penalised_logistic
 
 Array = NDArray[np.float64]

@@ -23,8 +23,8 @@ from features.interval import IntervalTable
 from features.outcomes import OUTCOME_KEYS, OUTCOMES
 from features.policy import Policy, Thresholds
 from features.pooling import pool
-from features.predict import Predictor, sigmoid
-from features.prior import Prior
+from features.predict import Predictor
+from features.prior import Prior, sigmoid
 from features.spec import Spec, full
 from training import baselines
 from training.assemble import assemble

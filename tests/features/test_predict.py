@@ -14,8 +14,8 @@ from features.calibration import PRIOR_ALONE, Calibration, Parts, Terms
 from features.course import HOUR, Event
 from features.errors import BundleError
 from features.outcomes import OUTCOME_KEYS
-from features.predict import FAMILIES, Predictor, answers, coherent, sigmoid, sum_of_leaves, verify_golden
-from features.prior import History, Prior, Timing
+from features.predict import FAMILIES, Predictor, answers, coherent, sum_of_leaves, verify_golden
+from features.prior import History, Prior, Timing, sigmoid
 from features.single import CourseInput, Observed, snapshots
 from tests.builders import (
     CATALOGUE,

@@ -15,8 +15,8 @@ from features.outcomes import OUTCOME_KEYS
 from features.predict import Predictor
 from features.single import CourseInput, Observed, snapshots
 from serving.inputs import Inputs
+from serving.latest import latest
 from serving.missing import ABSENT, MOST_TRIED, STALE, Lacks
-from serving.reasons import latest
 from tests.serving.builders import EXAMPLE, prior_bundle, trained_bundle
 from tests.serving.conftest import Ask, asking
 from tests.serving.learned import CAR_T, banded, body, learned_bundle

@@ -8,7 +8,8 @@ import pytest
 
 from features.catalogue import Catalogue
 from features.single import CourseInput, Observed
-from serving.reasons import MOST_NAMED, latest
+from serving.latest import latest
+from serving.reasons import MOST_NAMED
 from tests.builders import both
 from tests.serving.builders import EXAMPLE, example, trained_bundle, with_course
 from tests.serving.conftest import Ask, asking

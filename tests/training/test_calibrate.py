@@ -7,7 +7,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from features.calibration import AS_PUBLISHED, DOSING, Calibration
-from features.predict import sigmoid
+from features.prior import sigmoid
 from tests.training.builders import AXI, Array, drawn, parts
 from training.calibrate import Evidence, Normal, Problem, calibrate, penalised_logistic, take
 from training.config import Settings

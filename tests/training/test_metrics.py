@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from features.predict import log_odds_of, sigmoid
+from features.predict import log_odds_of
+from features.prior import sigmoid
 from tests.training.builders import Array, drawn
 from training.metrics import (
     METRICS,
