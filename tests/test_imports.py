@@ -65,7 +65,7 @@ def _names(node: ast.AST) -> list[str]:
 
 
 def forbidden(root: Path) -> list[str]:
-    """`file:line package` of every import that breaks a rule, over all rooms and crs.py below `root`."""
+    """`file:line package` of every import that breaks a rule, over all rooms, crs.py and commands/ below `root`."""
     found = []
     for path in sorted(path for room in ROOMS for path in (root / room).rglob("*.py")):
         place = path.relative_to(root).as_posix()
@@ -73,13 +73,11 @@ def forbidden(root: Path) -> list[str]:
         for one in imports(path):
             strange_room = one.package in ROOMS and one.package not in ARROWS[room] | {room}
             strange_library = one.package in OWNERS and not place.startswith(OWNERS[one.package])
-            if strange_room or strange_library or one.package in ("crs", "tests", "benchmarks"):
+            if strange_room or strange_library or one.package in ("crs", "commands", "tests", "benchmarks"):
                 found.append(f"{place}:{one.line} {one.package}")
-    command = root / "crs.py"
-    if command.exists():
-        found += [
-            f"crs.py:{one.line} {one.package}" for one in imports(command) if one.package in ROOMS and not one.lazy
-        ]
+    for path in (*root.glob("crs.py"), *sorted(root.glob("commands/*.py"))):
+        place = path.relative_to(root).as_posix()
+        found += [f"{place}:{one.line} {one.package}" for one in imports(path) if one.package in ROOMS and not one.lazy]
     return found
 
 
@@ -116,7 +114,9 @@ def test_the_walk_sees_the_rooms_it_judges() -> None:
         ("training/x.py", "import bentoml"),
         ("training/x.py", "from serving import api"),
         ("training/x.py", "import crs"),
+        ("training/x.py", "from commands import models"),
         ("crs.py", "from training import fit"),
+        ("commands/models.py", "from training import fit"),
     ],
 )
 def test_a_planted_import_is_caught(tmp_path: Path, place: str, line: str) -> None:
@@ -136,6 +136,7 @@ def test_a_planted_import_is_caught(tmp_path: Path, place: str, line: str) -> No
         ("serving/x.py", "import bentoml\nfrom audit import ledger\nfrom serving import api"),
         ("training/x.py", "import data, audit, features, pandas, sklearn"),
         ("crs.py", "def train():\n    from training import fit"),
+        ("commands/models.py", "def train():\n    from training import fit"),
     ],
 )
 def test_an_import_along_an_arrow_passes(tmp_path: Path, place: str, line: str) -> None:
