@@ -4,19 +4,23 @@ import os
 import sys
 from pathlib import Path
 
-from commands import cohorts, files, models, services
+from commands import audit, cohorts, files, models, promotion, services, trust, watching
 from commands.options import group
 
 app = group()
-for verbs in (services, models, files):
+for verbs in (services, models, promotion, files, watching):
     app.add_typer(verbs.APP)
 app.add_typer(cohorts.APP, name="cohort")
+app.add_typer(audit.APP, name="audit")
+app.add_typer(trust.APP, name="trust")
+app.add_typer(watching.OUTCOMES, name="outcomes")
 
 
 def main() -> None:
     """Run a verb; an error of ours becomes one line and its own exit code."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     from features.errors import CrsRiskError
 
     try:

@@ -14,6 +14,11 @@ Format = Annotated[str, typer.Option(help="parquet or csv.")]
 Derive = Annotated[
     bool, typer.Option("--derive-grades", help="Grade CRS from vitals and treatments if no grade was charted.")
 ]
+Overrides = Annotated[list[str] | None, typer.Option("--override", help="Go on although this data check refuses.")]
+Reasons = Annotated[list[str] | None, typer.Option("--reason", help="Why; one per --override. It is recorded.")]
+Cluster = Annotated[
+    str, typer.Option("--cluster", help="A Dask cluster to work on, such as tcp://host:8786, see docs/scaling.md.")
+]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.", min=0)]
 
 

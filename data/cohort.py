@@ -1,5 +1,6 @@
 """When the question is asked: index times of each course, and the snapshots seen from them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from data.tables import Cohort
-from features.course import HOUR, LATEST_SECONDS, Courses, Event, Observations, Snapshots
+from features.course import HOUR, LATEST_SECONDS, Courses, Event, Observations, Snapshots, whole_seconds
 from features.index_times import DOSE_HOURS, INFUSION_HOURS
 
 
@@ -54,7 +55,19 @@ def index_table(cohort: Cohort) -> IndexSet:
     The first dose is at hour 0 whether charted or not. A question that falls at or after the next dose is not asked:
     the next dose's own takes its place. Index times after the end of follow-up are kept; labels leave them out.
     """
-    table = pd.concat([_single(cohort), _stepped(cohort)], ignore_index=True)
+    return _index_set(pd.concat([_single(cohort), _stepped(cohort)], ignore_index=True))
+
+
+def index_at(cohort: Cohort, hours: Sequence[float]) -> IndexSet:
+    """Every course at these different hours from its start, 0 or later, after the latest dose at or before them."""
+    seconds = pd.DataFrame({"index": whole_seconds(np.array(hours)).astype(np.int64), "hours": hours})
+    asked = pd.concat([_single(cohort).drop_duplicates("course"), _doses(cohort)])[["course", "dose", "number"]]
+    table = asked.merge(seconds, how="cross").query("dose <= index")
+    latest = table.sort_values(["course", "index", "dose"]).drop_duplicates(["course", "index"], keep="last")
+    return _index_set(latest.assign(name=[f"{hour:g}h" for hour in latest["hours"]]))
+
+
+def _index_set(table: pd.DataFrame) -> IndexSet:
     table = table.sort_values(["course", "index"], kind="stable").reset_index(drop=True)
     return IndexSet(
         course=table["course"].to_numpy(dtype=np.int32),

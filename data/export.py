@@ -10,12 +10,12 @@ from tempfile import mkdtemp
 
 import numpy as np
 
-from data.source_courses import is_engaging
 from data.tables import Cohort, check_new
 from features.catalogue import Catalogue
 from features.concepts import HEADER, Concepts, Meaning, concepts
 from features.course import Event
 from features.errors import DataError, UsageError
+from features.given import is_engaging
 
 #: The centre's list of codes that lies beside an export: what no reviewed code says is written by a code of its own.
 CODES_FILE = "concepts.csv"

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from data.omop_codes import OmopCodes, meanings, read_codes
 from data.omop_files import OmopTables, open_omop
 from data.sieve import numbers
-from data.source_frames import DAY_MICROS, ENTRIES, NEVER, PEOPLE, PERIODS, Source, frame, order_entries
+from data.source_frames import ENTRIES, NEVER, PEOPLE, PERIODS, Source, frame, order_entries
 from features.concepts import Concepts, Meaning
-from features.fhir import listed_detail
+from features.fhir_observation import listed_detail
 from features.fhir_types import MAPPED, Tally
+from features.given import DAY_MICROS
 from features.results import accepted_unit, refusal
 
 SEX = {"M": "M", "MALE": "M", "F": "F", "FEMALE": "F"}

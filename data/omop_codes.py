@@ -64,9 +64,8 @@ def read_codes(tables: OmopTables, concepts: Concepts) -> OmopCodes:
     named = {row.omop: row.system for row in code_systems()}
     codes: dict[str, tuple[str, str]] = {}
     others: dict[str, dict[str, str]] = {UNITS: {}, SEXES: {}}
-    for batch in tables.read("concept", CONCEPT_COLUMNS):
-        wanted = batch[batch["vocabulary_id"].isin((*named, SEXES))]
-        for concept, vocabulary, code in wanted.itertuples(index=False, name=None):
+    for batch in tables.read("concept", CONCEPT_COLUMNS, {"vocabulary_id": (*named, SEXES)}):
+        for concept, vocabulary, code in batch.itertuples(index=False, name=None):
             if vocabulary in others:
                 others[vocabulary][concept] = code
             else:
@@ -80,9 +79,9 @@ def _above(tables: OmopTables, concepts: Concepts) -> dict[str, tuple[str, ...]]
     maps = (held.analyte_codes, held.comorbidity_codes, held.indication_codes, held.therapy_codes, concepts.events)
     listed = {code for one in (*maps, concepts.local) for system, code in one if system == CONCEPT_ID}
     found: dict[str, set[str]] = {}
-    for batch in tables.read("concept_ancestor", ("ancestor_concept_id", "descendant_concept_id")):
-        kept = batch[batch["ancestor_concept_id"].isin(listed)]
-        for ancestor, descendant in kept.itertuples(index=False, name=None):
+    columns = ("ancestor_concept_id", "descendant_concept_id")
+    for batch in tables.read("concept_ancestor", columns, {columns[0]: listed}):
+        for ancestor, descendant in batch.itertuples(index=False, name=None):
             if ancestor != descendant:
                 found.setdefault(descendant, set()).add(ancestor)
     return {concept: tuple(sorted(above)) for concept, above in found.items()}

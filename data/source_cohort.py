@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import numpy as np
 import pandas as pd
@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 
 from data.contract import GRADES
 from data.source_courses import Course, find_courses
-from data.source_frames import DAY_MICROS, NEVER, Source
+from data.source_frames import NEVER, Source
 from data.source_report import COURSES
 from features.catalogue import Catalogue
 from features.concepts import COURSE_EXTRA, COURSE_WORDS
 from features.course import HOUR, LATEST_SECONDS, LOOKBACK_SECONDS, Event
 from features.fhir_types import Tally
+from features.given import DAY_MICROS, FIRST, age_at
 
 SECOND = 1_000_000
-FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 OBSERVATIONS = ("course_id", "hours", "code", "value", "unit", "comparator", "upper_limit")
 EVENTS = ("course_id", "hours", "event", "value", "grading", "detail")
 
@@ -199,19 +199,6 @@ def _course(
         "follow_up_hours": follow_up,
         **stated,
     }
-
-
-def age_at(birth: str, start: int) -> float:
-    """Completed years at the start; where only the year is known, the difference of the years; NaN if unknown."""
-    try:
-        parts = [int(part) for part in birth.split("T")[0].split("-")] if birth else []
-    except ValueError:
-        return np.nan
-    if not parts:
-        return np.nan
-    day = FIRST + timedelta(microseconds=start)
-    before = (day.month, day.day)[: len(parts) - 1] < tuple(parts[1:])
-    return float(day.year - parts[0] - before)
 
 
 def _follow_up(found: list[Course], source: Source) -> list[float]:

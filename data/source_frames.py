@@ -2,16 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from features.catalogue_tables import read
 from features.fhir_types import Tally
 
-TABLES = Path(__file__).parent / "tables"
 #: Column -> type of each frame. Times are microseconds since 1970 in UTC; NEVER where not stated.
 PEOPLE = {"person": "str", "sex": "str", "birth": "str", "death": "int64", "death_by_day": "bool"}
 PERIODS = {"person": "str", "first": "int64", "last": "int64"}
@@ -29,7 +25,6 @@ ENTRIES = {
     "grading": "str",
 }
 NEVER = int(np.iinfo(np.int64).min)
-DAY_MICROS = 86_400_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,23 +45,6 @@ def frame(rows: Iterable[tuple[object, ...]] | pd.DataFrame, types: Mapping[str,
     """The rows as a frame of those columns and types."""
     held = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows), columns=list(types))
     return held[list(types)].astype(dict(types)).reset_index(drop=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """One figure of how courses are told from a source."""
-
-    key: str
-    value: float
-    source: str
-    verified: str
-    note: str
-
-
-@cache
-def policy(key: str) -> float:
-    """A figure of data/tables/source_policy.csv; KeyError if there is none."""
-    return {row.key: row.value for row in read(TABLES / "source_policy.csv", Policy)}[key]
 
 
 def order_entries(entries: pd.DataFrame) -> pd.DataFrame:

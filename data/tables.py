@@ -28,6 +28,25 @@ ALLOWED_REJECTED = 0.2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Frames:
+    """The three canonical tables as they came."""
+
+    courses: pd.DataFrame
+    observations: pd.DataFrame
+    events: pd.DataFrame
+
+    def cohort(self, allowed_rejected: float = ALLOWED_REJECTED, derive_grades: bool = False) -> "Cohort":
+        """The cohort of these tables; as read_cohort."""
+        tables = (self.courses, self.observations, self.events)
+        return cohort_from_frames(*tables, allowed_rejected, derive_grades=derive_grades)
+
+
+def read_frames(folder: Path) -> Frames:
+    """The tables of a folder, not yet checked. DataError if one is missing or cannot be read."""
+    return Frames(*(read_table(find_table(folder, table)) for table in TABLES))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Cohort:
     """n validated courses in the order of course_id; the order of rows in the files changes nothing.
 
@@ -69,8 +88,8 @@ def read_cohort(
     (a fraction) of a table's rows is rejected. Other losses stand in the cohort's report. derive_grades: grade CRS from
     vitals and treatments where the cohort charted no CRS grade, see data.derived_grades.
     """
-    courses, observations, events = (read_table(find_table(folder, table)) for table in TABLES)
-    return cohort_from_frames(courses, observations, events, allowed_rejected, catalogue, derive_grades)
+    held = read_frames(folder)
+    return cohort_from_frames(held.courses, held.observations, held.events, allowed_rejected, catalogue, derive_grades)
 
 
 def cohort_from_frames(

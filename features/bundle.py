@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from features.calibration import AS_PUBLISHED, PRIOR_ALONE, Calibration
+from features.calibration import PRIOR_ALONE, Calibration
 from features.errors import BundleError
 from features.evidence import TherapyEvidence
 from features.interval import IntervalTable
@@ -52,7 +52,7 @@ class Bundle:
 
     def moved(self, outcome: str) -> tuple[bool, ...]:
         """For each kind of DOSING, whether local data moved the outcome's answers."""
-        return tuple(one != AS_PUBLISHED for one in self.calibration.get(outcome, PRIOR_ALONE).terms)
+        return self.calibration.get(outcome, PRIOR_ALONE).moved
 
     @property
     def digest(self) -> str:
@@ -128,7 +128,7 @@ def _files(bundle: Bundle) -> dict[str, bytes]:
     """Every file's bytes; the manifest, which names the others, comes last."""
     spec = {**bundle.spec.to_json(), "evidence": [asdict(one) for one in bundle.evidence.values()]}
     files = {
-        "calibration.json": _canonical({key: asdict(one) for key, one in bundle.calibration.items()}),
+        "calibration.json": _canonical({key: one.to_json() for key, one in bundle.calibration.items()}),
         "intervals.json": _canonical({key: asdict(one) for key, one in bundle.intervals.items()}),
         "policy.json": _canonical(bundle.policy.to_json()),
         "spec.json": _canonical(spec),

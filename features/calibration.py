@@ -1,11 +1,13 @@
 """How the parts of an answer add up on the log-odds scale, for one outcome."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, field, fields, replace
+from dataclasses import asdict, astuple, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from features.recalibration import Lines, Recalibration
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -64,7 +66,8 @@ class Shares:
 
     level: how far the training data's own level lies from the published one. clock: what the time since the infusion or
     dose, or a milder grade, adds to what the prior says of it. trees: the weighted sum of the booster's leaves. milder:
-    what the trees of the milder outcomes add.
+    what the trees of the milder outcomes add. recalibration: what a centre's own courses, looked at after the training,
+    add to all of it.
     """
 
     prior: Array
@@ -72,9 +75,15 @@ class Shares:
     clock: Array
     trees: Array
     milder: Array
+    recalibration: Array
 
     @property
     def log_odds(self) -> Array:
+        return self.as_trained + self.recalibration
+
+    @property
+    def as_trained(self) -> Array:
+        """The log-odds before any recalibration."""
         return self.prior + self.level + self.clock + self.signal
 
     @property
@@ -88,17 +97,26 @@ class Calibration:
     """Terms of each kind of DOSING, and each therapy's own level beside the others' (log-odds).
 
     What no training course had keeps `AS_PUBLISHED`. therapy_shift: by kind of DOSING, then by catalogue key.
+    recalibration: by kind of DOSING, of those that the courses had on which a version was recalibrated; of all
+    recalibrations so far together. What the next worse outcome hears of this one's trees is not recalibrated.
     """
 
     single: Terms = AS_PUBLISHED
     first_dose: Terms = AS_PUBLISHED
     later_doses: Terms = AS_PUBLISHED
     therapy_shift: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    recalibration: Mapping[str, Recalibration] = field(default_factory=dict)
 
     @property
     def terms(self) -> tuple[Terms, ...]:
         """In the order of DOSING."""
         return self.single, self.first_dose, self.later_doses
+
+    @property
+    def moved(self) -> tuple[bool, ...]:
+        """For each kind of DOSING, whether courses moved the answer from the published rate."""
+        pairs = zip(DOSING, self.terms, strict=True)
+        return tuple(terms != AS_PUBLISHED or kind in self.recalibration for kind, terms in pairs)
 
     def combine(self, parts: Parts, trees: Array) -> Array:
         """(n,) log-odds of the answer."""
@@ -110,12 +128,18 @@ class Calibration:
         found = Stack((self,), (None,)).shares(replace(parts, **wide), trees[:, None])
         return Shares(*(getattr(found, one.name)[:, 0] for one in fields(Shares)))
 
+    def to_json(self) -> dict[str, Any]:
+        """All of it; without a word of recalibration where there was none."""
+        body = asdict(self)
+        return body if self.recalibration else {key: value for key, value in body.items() if key != "recalibration"}
+
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Calibration":
-        """The calibration as `dataclasses.asdict` wrote it; TypeError or KeyError where a part is missing."""
+        """The calibration as `to_json` wrote it; TypeError or KeyError where a part but recalibration is missing."""
         single, first_dose, later_doses = (_terms(body[name]) for name in DOSING)
         shifts = {name: dict(shift) for name, shift in body["therapy_shift"].items()}
-        return cls(single, first_dose, later_doses, shifts)
+        recalibrated = {kind: Recalibration.from_json(one) for kind, one in body.get("recalibration", {}).items()}
+        return cls(single, first_dose, later_doses, shifts, recalibrated)
 
 
 def _terms(body: Mapping[str, float]) -> Terms:
@@ -138,6 +162,7 @@ class Stack:
             for key in {key for one in calibrations for key in one.therapy_shift.get(name, {})}
         }
         self._no_shift = np.zeros(len(calibrations))
+        self._lines = Lines([one.recalibration for one in calibrations], DOSING)
 
     def shares(self, parts: Parts, trees: Array) -> Shares:
         """What each part adds to n rows and these outcomes; trees: (n, outcomes) sum of the leaves."""
@@ -145,13 +170,17 @@ class Stack:
         waiting = time * elapsed(parts.hours)[:, None] + day * first_day(parts.hours)[:, None]
         weight, said = self.weights(parts)
         weighed = weight * trees
-        return Shares(
+        trained = Shares(
             prior=prior * parts.prior,
             level=intercept + self._shift(parts),
             clock=np.where(parts.begun, begun, waiting),
             trees=weighed,
             milder=self._chained(weighed, said, parts.milder),
+            recalibration=np.zeros_like(weighed),
         )
+        if not self._lines.any:
+            return trained
+        return replace(trained, recalibration=self._lines.added(trained.as_trained, parts.dosing, parts.therapy))
 
     def weights(self, parts: Parts) -> tuple[Array, Array]:
         """(n, outcomes) how far the trees are believed, and how far the milder outcome's trees speak for this one."""
@@ -164,8 +193,19 @@ class Stack:
 
     def _shift(self, parts: Parts) -> Array:
         """(n, outcomes) each row's therapy's own level."""
+        if isinstance(parts.therapy, np.ndarray):
+            return self._shift_of_many(parts.dosing, parts.therapy)
         pairs = zip(parts.dosing.tolist(), parts.therapy, strict=True)
         return np.array([self._shifts.get(pair, self._no_shift) for pair in pairs]).reshape(-1, len(self.milder))
+
+    def _shift_of_many(self, dosing: Places, therapy: NDArray[np.str_]) -> Array:
+        """The same, a therapy at a time."""
+        found = np.zeros((len(dosing), len(self.milder)))
+        for key in {key for _, key in self._shifts}:
+            rows = np.flatnonzero(therapy == key)
+            for place in range(len(DOSING)):
+                found[rows[dosing[rows] == place]] = self._shifts.get((place, key), self._no_shift)
+        return found
 
     def _chained(self, own: Array, said: Array, given: Array) -> Array:
         """(n, outcomes) what the milder outcomes' trees add; own: what each outcome's own trees add."""

@@ -20,6 +20,10 @@ class CrsRiskError(Exception):
         text = f"{place}: {problem}"
         super().__init__(" ".join((f"{text}; {remedy}" if remedy else text).split()))
 
+    def __reduce__(self) -> tuple[type["CrsRiskError"], tuple[str, str, str]]:
+        """Made again from its parts, so that an error of another process arrives as the same one line."""
+        return type(self), (self.place, self.problem, self.remedy)
+
 
 class UsageError(CrsRiskError):
     """A command or a setting asked for something that cannot be done as asked."""
@@ -65,3 +69,24 @@ class CatalogueError(CrsRiskError):
 
     exit_code = 6
     http_status = 500
+
+
+class LedgerError(CrsRiskError):
+    """The audit ledger cannot be written or read, or was altered."""
+
+    exit_code = 7
+    http_status = 503
+
+
+class ClusterError(CrsRiskError):
+    """The Dask cluster that was named cannot be reached, is lost on the way, or runs other code or libraries."""
+
+    exit_code = 8
+    http_status = 503
+
+
+class GateError(CrsRiskError):
+    """A change of the served model was refused, cannot be judged, or is not approved yet."""
+
+    exit_code = 9
+    http_status = 503

@@ -7,54 +7,41 @@ nothing.
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
-from math import isnan, nan
+from math import isnan
+from typing import NamedTuple
 
-from features.catalogue_joins import fold_name
-from features.concepts import Concepts, Meaning
+from features.concepts import Concepts
 from features.fhir_codes import meaning_of
-from features.fhir_types import MAPPED, Fact, Found, Moment, PersonFact, Tally, ignored
+from features.fhir_observation import observation
+from features.fhir_status import KINDS, TIMES, void
+from features.fhir_types import MAPPED, Fact, Found, Moment, Origin, PersonFact, Tally, ignored
 from features.fhir_values import (
-    COMPARATORS,
     Json,
-    codings,
     first_moment,
     items,
     mapping,
     moment,
-    number,
+    patient,
     reference,
-    units,
-    upper_limit,
     word,
 )
-from features.grading_tables import find
-from features.results import accepted_unit, refusal
+from features.fhir_walk import Entry, walk
 
-#: Statuses under which a resource states nothing that happened.
-VOID = {
-    "Observation": ("entered-in-error", "cancelled", "registered", "unknown"),
-    "MedicationAdministration": ("entered-in-error", "not-done", "on-hold", "unknown"),
-    "MedicationRequest": ("entered-in-error", "cancelled", "draft", "unknown"),
-    "Procedure": ("entered-in-error", "not-done", "preparation", "on-hold", "unknown"),
-    "Condition": ("entered-in-error", "refuted"),
-}
-TIMES = {
-    "Observation": ("effectiveDateTime", "effectiveInstant", "effectivePeriod", "issued"),
-    "MedicationAdministration": ("effectiveDateTime", "effectivePeriod"),
-    "MedicationRequest": ("authoredOn",),
-    "Procedure": ("performedDateTime", "performedPeriod"),
-    "Condition": ("onsetDateTime", "onsetPeriod", "recordedDate"),
-}
-KINDS = {
-    "Observation": ("analyte", "event", "course"),
-    "MedicationAdministration": ("therapy", "event"),
-    "MedicationRequest": ("therapy", "event"),
-    "Procedure": ("therapy", "event"),
-    "Condition": ("event", "indication", "comorbidity"),
-}
 SEX = {"male": "M", "female": "F"}
+ORDERS = ("MedicationRequest", "ServiceRequest")
+#: When a resource was updated, and its version, as its meta says.
+Version = tuple[str, str]
+
+
+class Held(NamedTuple):
+    """A resource on its way through the reader. name: id or URN, "" without either."""
+
+    kind: str
+    name: str
+    json: Json
+    draft: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,135 +54,126 @@ class Reading:
 
 
 class Reader:
-    """Add resources or Bundles one by one, then finish. Nothing is read twice: of one id the latest version counts."""
+    """Add resources or Bundles one by one, then finish. Nothing is read twice: of one id the latest version counts.
 
-    def __init__(self, concepts: Concepts) -> None:
+    drafts_at: when orders that are still drafts are being signed; drafts that are no such orders state nothing.
+    """
+
+    def __init__(self, concepts: Concepts, drafts_at: Moment | None = None) -> None:
         self._concepts = concepts
-        self._held: dict[tuple[str, str], tuple[tuple[str, str], Found]] = {}
-        self._waiting: list[Json] = []
-        self._medications: dict[str, tuple[tuple[str, str], Json]] = {}
+        self._drafts_at = drafts_at
+        self._held: dict[tuple[str, str], tuple[Version, Found]] = {}
+        self._waiting: list[Held] = []
+        self._medications: dict[str, tuple[Version, Json]] = {}
         self._other: Tally = Tally()
-        self._aliases: dict[str, str] = {}
+        self._aliases: dict[tuple[str, str], str] = {}
 
-    def add(self, resource: object) -> None:
+    def add(self, document: object) -> None:
         """Take in one parsed JSON document of any kind."""
-        held = mapping(resource)
-        kind = word(held.get("resourceType"))
-        if kind == "Bundle":
-            self._add_bundle(held)
-        elif kind == "Medication":
+        for one in walk(document):
+            self.take(one)
+
+    def take(self, one: Entry, draft: bool = False) -> None:
+        """Take in one resource that is no Bundle. draft: it is an order that is being signed."""
+        held = Held(one.kind, _name(one), one.resource, draft)
+        if one.full_url and one.kind in ("Patient", "Medication"):
+            self._note_address(one)
+        if one.kind == "Medication":
             self._keep_medication(held)
-        elif kind.startswith("Medication") and "medicationReference" in held:
+        elif one.kind.startswith("Medication") and "medicationReference" in one.resource:
             self._waiting.append(held)
         else:
-            self._keep(kind, held)
+            self._keep(held)
 
     def refuse(self, resource: str, reason: str) -> None:
         """Count something that could not even be parsed."""
         self._other[(resource, reason, "", "")] += 1
 
-    def finish(self) -> Reading:
-        """What was read. Drugs that refer to a Medication are looked up now, wherever it stood."""
+    def finish(self, ordered: bool = True) -> Reading:
+        """What was read. Drugs that refer to a Medication are looked up now, wherever it stood.
+
+        ordered: without it, the facts come as they were read, for a caller whom their order does not concern.
+        """
         for held in self._waiting:
-            self._keep(word(held.get("resourceType")), held)
+            self._keep(held)
         self._waiting = []
         found = [one for _, one in self._held.values()]
         tally = self._other.copy()
         tally.update({("Medication", "looked-up", "", ""): len(self._medications)} if self._medications else {})
-        for one in found:
-            tally.update(one.outcomes)
+        tally.update(outcome for one in found for outcome in one.outcomes)
         people = sorted((person for one in found for person in one.people), key=repr)
-        facts = sorted((self._own(fact) for one in found for fact in one.facts), key=repr)
-        return Reading(tuple(people), tuple(facts), tally)
+        facts = [fact for one in found for fact in self._own(one.facts)]
+        return Reading(tuple(people), tuple(sorted(facts, key=Fact.place) if ordered else facts), tally)
 
-    def _own(self, fact: Fact) -> Fact:
-        return replace(fact, person=self._aliases.get(fact.person, fact.person))
+    def _own(self, facts: tuple[Fact, ...]) -> tuple[Fact, ...]:
+        if not self._aliases:
+            return facts
+        return tuple(one._replace(person=self._aliases.get(("Patient", one.person), one.person)) for one in facts)
 
-    def _add_bundle(self, bundle: Json) -> None:
-        for entry in items(bundle.get("entry")):
-            inner = mapping(entry.get("resource"))
-            full, own = reference({"reference": entry.get("fullUrl")}), word(inner.get("id"))
-            if full and own and full != own:
-                self._aliases[full] = own
-            self.add(inner)
+    def _note_address(self, one: Entry) -> None:
+        full, own = reference({"reference": one.full_url}), word(one.resource.get("id"))
+        if full and own and full != own:
+            self._aliases[(one.kind, full)] = own
 
-    def _keep_medication(self, held: Json) -> None:
-        version, place = _version(held), word(held.get("id"))
-        if place not in self._medications or version > self._medications[place][0]:
-            self._medications[place] = (version, held)
+    def _keep_medication(self, held: Held) -> None:
+        version, place = _version(held.json), held.name.rpartition(":")[2]
+        before = self._medications.get(place)
+        if before is None or _later(version, _contents(held.json)) > _later(before[0], _contents(before[1])):
+            self._medications[place] = (version, held.json)
 
-    def _keep(self, kind: str, held: Json) -> None:
-        if kind not in KINDS and kind != "Patient":
-            self.refuse(kind or "unknown", "resource-not-used")
+    def _keep(self, held: Held) -> None:
+        if held.kind not in KINDS and held.kind != "Patient":
+            self.refuse(held.kind or "unknown", "resource-not-used")
             return
-        version = _version(held)
-        place = (kind, word(held.get("id")) or version[1])
+        # A draft never gives way to what its server holds of it.
+        place = (f"draft {held.kind}" if held.draft else held.kind, held.name or _contents(held.json))
+        version = _version(held.json)
+        found = self._read(held, version)
         before = self._held.get(place)
         if before is not None:
-            self.refuse(kind, "repeated")
-        if before is None or version > before[0]:
-            self._held[place] = (version, self._read(kind, held))
+            self.refuse(held.kind, "repeated")
+        if before is None or _later(version, repr(found)) > _later(before[0], repr(before[1])):
+            self._held[place] = (version, found)
 
-    def _read(self, kind: str, held: Json) -> Found:
-        if kind == "Patient":
-            return _patient(held)
-        if status := _void(kind, held):
-            return ignored(kind, status)
-        person = reference(held.get("subject"))
+    def _read(self, held: Held, version: Version) -> Found:
+        reference = held.name if held.name.startswith("urn:") else f"{held.kind}/{held.name}" if held.name else ""
+        origin = Origin(reference, version[1], version[0])
+        if held.kind == "Patient":
+            return _patient(held, origin)
+        if status := void(held.kind, held.json, held.draft and self._drafts_at is not None):
+            return ignored(held.kind, status)
+        person = patient(held.json.get("subject"))
         if not person:
-            return ignored(kind, "patient-missing")
-        if kind == "Observation":
-            return self._observation(held, person)
-        return self._coded(kind, held, person)
+            return ignored(held.kind, "patient-missing")
+        if held.kind == "Observation":
+            return observation(self._concepts, held.json, person, origin)
+        return self._coded(held, person, origin)
 
-    def _observation(self, held: Json, person: str) -> Found:
-        """Its own value, where it has one or has no components; and each of its components."""
-        parts = items(held.get("component"))
-        own = [held] if _value(held) or not parts else []
-        at = first_moment(held, TIMES["Observation"])
-        total = Found()
-        for part in (*own, *parts):
-            total = total + self._result(part, held, person, at)
-        return total
-
-    def _result(self, part: Json, held: Json, person: str, at: Moment | str) -> Found:
-        meaning = meaning_of(self._concepts, part.get("code"), KINDS["Observation"])
-        if isinstance(meaning, str):
-            return ignored("Observation", meaning)
-        if isinstance(at, str):
-            return ignored("Observation", at, meaning.key)
-        read = {"analyte": self._analyte, "event": _charted_event, "course": _course_word}[meaning.kind]
-        limits = part if "referenceRange" in part else held if part is held else {}
-        return read(Fact(person, meaning.kind, meaning.key, at, resource="Observation"), meaning, part, limits)
-
-    def _analyte(self, fact: Fact, meaning: Meaning, part: Json, limits: Json) -> Found:
-        analyte = self._concepts.catalogue.analytes[meaning.key]
-        quantity = mapping(part.get("valueQuantity"))
-        stated = units(quantity)
-        comparator = COMPARATORS.get(word(quantity.get("comparator")))
-        value = number(quantity.get("value"))
-        shown = accepted_unit(analyte, stated) or (stated[0] if stated else "")
-        problem = _no_quantity(part) or refusal(analyte, value, stated)
-        if problem or comparator is None:
-            return ignored("Observation", problem or "comparator-unknown", meaning.key, shown)
-        limit = upper_limit(limits, stated)
-        return _mapped(replace(fact, value=value, unit=shown, comparator=comparator, limit=limit))
-
-    def _coded(self, kind: str, held: Json, person: str) -> Found:
-        concept = self._drug(held) if kind.startswith("Medication") else held.get("code")
+    def _coded(self, held: Held, person: str, origin: Origin) -> Found:
+        kind = held.kind
+        concept = self._drug(held.json) if kind.startswith("Medication") else held.json.get("code")
         meaning = meaning_of(self._concepts, concept, KINDS[kind])
         if isinstance(meaning, str):
             return ignored(kind, meaning)
-        at = first_moment(held, TIMES[kind])
+        at = self._drafts_at if held.draft and self._drafts_at else first_moment(held.json, TIMES[kind])
         if isinstance(at, str):
             return ignored(kind, at, meaning.key)
         if meaning.key.endswith("_grade") and isnan(meaning.value):
             return ignored(kind, "grade-not-stated", meaning.key)
-        fact = Fact(person, meaning.kind, meaning.key, at, meaning.value, grading=meaning.grading, resource=kind)
-        if kind == "MedicationRequest":
-            order = replace(fact, kind="order")
-            return Found(facts=(order,), outcomes=((kind, "ordered-not-given", meaning.key, ""),))
-        return _mapped(fact)
+        stated = Fact(
+            person,
+            meaning.kind,
+            meaning.key,
+            at,
+            meaning.value,
+            grading=meaning.grading,
+            resource=kind,
+            origin=origin,
+        )
+        if kind not in ORDERS:
+            return Found(facts=(stated,), outcomes=((kind, MAPPED, meaning.key, ""),))
+        order = stated._replace(kind="order", text=ORDER_STATUS.get(word(held.json.get("status")), ""))
+        return Found(facts=(order,), outcomes=((kind, "ordered-not-given", meaning.key, ""),))
 
     def _drug(self, held: Json) -> object:
         """The drug's CodeableConcept: its own, a contained Medication's, or one that stands elsewhere."""
@@ -205,21 +183,42 @@ class Reader:
         inside = {"#" + word(one.get("id")): one for one in items(held.get("contained"))}
         if place in inside:
             return inside[place].get("code")
-        kept = self._medications.get(self._aliases.get(place, place))
+        kept = self._medications.get(self._aliases.get(("Medication", place), place))
         return kept[1].get("code") if kept else None
 
 
-def _version(held: Json) -> tuple[str, str]:
-    """Of two versions of one id, the greater counts: the later update, then any fixed order of the contents."""
+#: Statuses of an order that are told apart; of any other word nothing is kept.
+ORDER_STATUS = {status: status for status in ("active", "on-hold", "completed", "stopped", "draft")}
+
+
+def _name(one: Entry) -> str:
+    """Its id, or the URN that its Bundle calls it by; "" without either."""
+    return word(one.resource.get("id")) or (one.full_url if one.full_url.startswith("urn:") else "")
+
+
+def _version(held: Json) -> Version:
+    meta = mapping(held.get("meta"))
+    return (word(meta.get("lastUpdated")), word(meta.get("versionId"))) if meta else ("", "")
+
+
+def _later(version: Version, contents: str) -> tuple[int, int, str]:
+    """Of two resources of one id the one with the greater of these counts."""
+    updated, number = moment(version[0]), version[1]
+    whole = int(number[:18]) if number.isascii() and number.isdigit() else 0
+    return (updated.micros if isinstance(updated, Moment) else 0, whole, contents)
+
+
+def _contents(held: Json) -> str:
+    """The same for the same contents, in whatever order its fields stand: the name of what has no id."""
     try:
         contents = json.dumps(held, sort_keys=True, default=str)
     except (ValueError, TypeError, RecursionError):
-        contents = repr(held)
-    return word(mapping(held.get("meta")).get("lastUpdated")), sha256(contents.encode("utf-8", "replace")).hexdigest()
+        contents = "not to be written"
+    return sha256(contents.encode("utf-8", "replace")).hexdigest()
 
 
-def _patient(held: Json) -> Found:
-    person = word(held.get("id"))
+def _patient(resource: Held, origin: Origin) -> Found:
+    person, held = resource.name.rpartition(":")[2], resource.json
     if not person:
         return ignored("Patient", "id-missing")
     death = moment(held.get("deceasedDateTime"))
@@ -228,65 +227,10 @@ def _patient(held: Json) -> Found:
         SEX.get(word(held.get("gender")), ""),
         word(held.get("birthDate")),
         death if isinstance(death, Moment) else None,
+        "deceasedDateTime" in held or held.get("deceasedBoolean") is True,
+        origin,
     )
     return Found(people=(found,), outcomes=(("Patient", MAPPED, "", ""),))
-
-
-def _void(kind: str, held: Json) -> str:
-    """The status by which the resource states nothing that happened, "" if it has none."""
-    stated = [word(held.get("status"))] if kind != "Condition" else []
-    if kind == "Condition":
-        stated = [code for _, code in codings(held.get("verificationStatus"))]
-    return next((f"status-{status}" for status in stated if status in VOID[kind]), "")
-
-
-def _value(part: Json) -> bool:
-    return any(name.startswith("value") for name in part) or "dataAbsentReason" in part
-
-
-def _no_quantity(part: Json) -> str:
-    if "valueQuantity" in part:
-        return ""
-    if "dataAbsentReason" in part:
-        return "value-absent-with-reason"
-    return "value-not-a-quantity" if _value(part) else ""
-
-
-def _charted_event(fact: Fact, meaning: Meaning, part: Json, _: Json) -> Found:
-    """A grade, drug or support charted as an Observation: the code's own value, or the one it carries."""
-    value = meaning.value if not isnan(meaning.value) else _plain_number(part)
-    if isnan(value):
-        return ignored("Observation", "value-missing", meaning.key)
-    return _mapped(replace(fact, value=value, grading=meaning.grading, text=listed_detail(meaning.key, _note(part))))
-
-
-def listed_detail(event: str, text: str) -> str:
-    """The word if it names a listed vasopressor or oxygen device, else "": free text never leaves the source."""
-    kind = {"vasopressor": "vasopressor", "oxygen": "device"}.get(event, "")
-    return text if kind and fold_name(text) and find(kind, text) else ""
-
-
-def _note(part: Json) -> str:
-    return next((word(one.get("text")) for one in items(part.get("note"))), "")
-
-
-def _course_word(fact: Fact, meaning: Meaning, part: Json, _: Json) -> Found:
-    value, text = _plain_number(part), word(part.get("valueString"))
-    if isnan(value) and not text:
-        return ignored("Observation", "value-missing", meaning.key)
-    return _mapped(replace(fact, value=value, text=text))
-
-
-def _plain_number(part: Json) -> float:
-    """A quantity, an integer, or a flag as 0 or 1."""
-    if isinstance(part.get("valueBoolean"), bool):
-        return float(part["valueBoolean"])
-    quantity = mapping(part.get("valueQuantity"))
-    return number(quantity.get("value")) if quantity else number(part.get("valueInteger", nan))
-
-
-def _mapped(fact: Fact) -> Found:
-    return Found(facts=(fact,), outcomes=((fact.resource, MAPPED, fact.key, fact.unit),))
 
 
 def read_resources(resources: Iterable[object], concepts: Concepts) -> Reading:

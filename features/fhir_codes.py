@@ -25,6 +25,8 @@ def meaning_of(concepts: Concepts, concept: object, kinds: tuple[str, ...]) -> M
     """
     names = system_names()
     found = [concepts.of(names.get(uri, uri), code, kinds) for uri, code in codings(concept)]
+    if len(found) == 1:
+        return found[0]
     known = [one for one in found if isinstance(one, Meaning)]
     reasons = [one for one in found if isinstance(one, str)]
     if REFUSED in reasons or not known:

@@ -1,8 +1,8 @@
 """Small parts of FHIR resources, read with tolerance: whatever has another shape than R4 says counts as absent."""
 
 import re
-from collections.abc import Iterator, Mapping
-from datetime import UTC, date, datetime
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
 from math import nan
 from typing import Any
 
@@ -10,17 +10,22 @@ from features.fhir_types import Moment
 
 Json = Mapping[str, Any]
 NO_TIME, NO_OFFSET, NO_DAY = "time-missing", "time-without-offset", "time-not-to-the-day"
+NOT_READABLE = "time-not-readable"
 #: R4's comparators; a limit that is itself included counts like one that is not.
 COMPARATORS = {"": "", "<": "<", "<=": "<", ">": ">", ">=": ">"}
 UCUM = "http://unitsofmeasure.org"
 DAY = re.compile(r"\d{4}-\d\d-\d\d")
 COARSE = re.compile(r"\d{4}(-\d\d)?")
 FIRST = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+#: Years outside of which no clock stands; the last ones cannot be shifted into another zone.
+YEARS = range(2, 9999)
+NOTHING: Json = {}
 
 
 def mapping(item: object) -> Json:
     """The item if it is a JSON object, else an empty one."""
-    return item if isinstance(item, dict) else {}
+    return item if isinstance(item, dict) else NOTHING
 
 
 def items(item: object) -> list[Json]:
@@ -44,11 +49,13 @@ def number(item: object) -> float:
         return nan
 
 
-def codings(concept: object) -> Iterator[tuple[str, str]]:
+def codings(concept: object) -> list[tuple[str, str]]:
     """(system URI, code) of every coding of a CodeableConcept, in order."""
-    for coding in items(mapping(concept).get("coding")):
-        if code := word(coding.get("code")):
-            yield word(coding.get("system")), code
+    stated = concept.get("coding") if isinstance(concept, dict) else None
+    listed = stated if isinstance(stated, list) else [stated]
+    return [
+        (word(one.get("system")), code) for one in listed if isinstance(one, dict) and (code := word(one.get("code")))
+    ]
 
 
 def moment(item: object) -> Moment | str:
@@ -56,20 +63,20 @@ def moment(item: object) -> Moment | str:
     text = word(item)
     if not text:
         return NO_TIME
-    if COARSE.fullmatch(text):
-        return NO_DAY
     try:
-        if DAY.fullmatch(text):
-            return Moment(_micros(datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)), True)
-        stamp = datetime.fromisoformat(text)
+        if len(text) > len("2026-01-01"):
+            stamp = datetime.fromisoformat(text)
+            by_day = False
+        elif COARSE.fullmatch(text):
+            return NO_DAY
+        else:
+            by_day = DAY.fullmatch(text) is not None
+            stamp = datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC if by_day else None)
     except ValueError:
-        return "time-not-readable"
-    return NO_OFFSET if stamp.tzinfo is None else Moment(_micros(stamp))
-
-
-def _micros(stamp: datetime) -> int:
-    gone = stamp - FIRST
-    return (gone.days * 86_400 + gone.seconds) * 1_000_000 + gone.microseconds
+        return NOT_READABLE
+    if stamp.year not in YEARS:
+        return NOT_READABLE
+    return NO_OFFSET if stamp.tzinfo is None else Moment((stamp - FIRST) // MICROSECOND, by_day)
 
 
 def first_moment(resource: Json, names: tuple[str, ...]) -> Moment | str:
@@ -77,30 +84,39 @@ def first_moment(resource: Json, names: tuple[str, ...]) -> Moment | str:
     for name in names:
         if name in resource:
             held = resource[name]
-            return moment(mapping(held).get("start") if isinstance(held, dict) else held)
+            return moment(held.get("start") if isinstance(held, dict) else held)
     return NO_TIME
 
 
 def units(quantity: Json) -> tuple[str, ...]:
     """Spellings of the quantity's unit: its UCUM code first, then the text for people."""
-    code = word(quantity.get("code")) if word(quantity.get("system")) in (UCUM, "") else ""
-    return tuple(dict.fromkeys(unit for unit in (code, word(quantity.get("unit"))) if unit))
+    text, code = word(quantity.get("unit")), word(quantity.get("code"))
+    if code and word(quantity.get("system")) not in (UCUM, ""):
+        code = ""
+    if not code or code == text:
+        return (text,) if text else ()
+    return (code, text) if text else (code,)
 
 
 def upper_limit(observation: Json, spellings: tuple[str, ...]) -> float:
     """The laboratory's own upper limit: of the one normal range, in the value's own unit; else NaN."""
-    ranges = [one for one in items(observation.get("referenceRange")) if _is_normal(one)]
+    if "referenceRange" not in observation:
+        return nan
+    ranges = [one for one in items(observation["referenceRange"]) if "high" in one and _is_normal(one)]
     if len(ranges) != 1:
         return nan
-    high = mapping(ranges[0].get("high"))
+    high = mapping(ranges[0]["high"])
     stated = units(high)
-    return number(high.get("value")) if not stated or set(stated) & set(spellings) else nan
+    same = not stated or stated == spellings or not set(stated).isdisjoint(spellings)
+    return number(high.get("value")) if same else nan
 
 
 def _is_normal(item: Json) -> bool:
     """Without a type, a range is the recommended one; one for certain ages or people may not be this patient's."""
-    kinds = [code for _, code in codings(item.get("type"))]
-    return "high" in item and (not kinds or "normal" in kinds) and not item.get("appliesTo") and not item.get("age")
+    if item.get("appliesTo") or item.get("age"):
+        return False
+    kinds = [code for _, code in codings(item["type"])] if "type" in item else ()
+    return not kinds or "normal" in kinds
 
 
 def reference(item: object) -> str:
@@ -109,3 +125,21 @@ def reference(item: object) -> str:
     if text.startswith(("urn:uuid:", "urn:oid:")):
         return text.rsplit(":", 1)[1]
     return text.split("/_history/")[0].rsplit("/", 1)[-1].split("?")[0]
+
+
+def patient(item: object) -> str:
+    """The bare id of the patient that a Reference leads to.
+
+    "" for anything that is no Patient (a Group, a Device), that stands inside another resource, or that is searched for
+    and not named.
+    """
+    text = word(mapping(item).get("reference"))
+    kind, slash, name = text.rpartition("/")
+    if kind == "Patient":
+        return name if "?" not in name else ""
+    if text.startswith(("urn:uuid:", "urn:oid:")):
+        return text.rsplit(":", 1)[1]
+    if not slash:
+        return "" if text.startswith("#") or "?" in text else text
+    kind, _, name = text.split("/_history/")[0].rpartition("/")
+    return name if (kind == "Patient" or kind.endswith("/Patient")) and "?" not in name else ""

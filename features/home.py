@@ -45,9 +45,44 @@ class Home:
         return self.folder / "bentoml"
 
     @property
+    def tuning(self) -> Path:
+        """The searches of `crs tune`, so that one that was stopped goes on."""
+        return self.folder / "tuning.db"
+
+    @property
     def live(self) -> Path:
         """The file that names the promoted bundle."""
         return self.folder / "live.json"
+
+    @property
+    def shadow(self) -> Path:
+        """The file that names the version scored beside the live one."""
+        return self.folder / "shadow.json"
+
+    @property
+    def trust(self) -> Path:
+        """The settings of who may call, unless another file is named."""
+        return self.folder / "trust.toml"
+
+    @property
+    def calls(self) -> Path:
+        """The folder of what the workers share about calls: tokens already used, and how often each issuer called."""
+        return self.folder / "calls"
+
+    @property
+    def ledger(self) -> Path:
+        """The folder of the audit ledger, with its socket while the service runs."""
+        return self.folder / "ledger"
+
+    @property
+    def keys(self) -> Path:
+        """The folder of the signing key and the tenant key."""
+        return self.folder / "keys"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the ledger's signed checkpoints are copied to, unless another folder is named."""
+        return self.folder / "checkpoints"
 
 
 def make_folder(folder: Path) -> Path:

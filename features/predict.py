@@ -47,16 +47,18 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What makes up the log-odds of n answers: prior + level + clock + columns summed + order = answer.
+    """What makes up the log-odds of n answers: prior + level + clock + columns summed + recalibration + order = answer.
 
-    prior, level, clock, order: (n, outcomes). level holds the trees' average, too. columns: (n, outcomes, columns), the
-    exact TreeSHAP values of each column, weighted as the trees are. order: what keeping the grades in order took away.
+    prior, level, clock, recalibration, order: (n, outcomes). level holds the trees' average, too. columns: (n,
+    outcomes, columns), the exact TreeSHAP values of each column, weighted as the trees are. order: what keeping the
+    grades in order took away.
     """
 
     prior: Array
     level: Array
     clock: Array
     columns: Array
+    recalibration: Array
     order: Array
 
 
@@ -103,6 +105,7 @@ class Predictor:
             level=shares.level + leaves[:, :, -1],
             clock=shares.clock,
             columns=leaves[:, :, :-1],
+            recalibration=shares.recalibration,
             order=log_odds_of(prediction.probability[places]) - prediction.log_odds[places],
         )
 

@@ -88,6 +88,7 @@ class Prior:
         places = [(key, *one) for key, held in evidence.items() for one in _rates_of(held)]
         self.evidence = dict(evidence)
         self._row = {place[:3]: position for position, place in enumerate(places)}
+        self._keys = list(self._row)
         self._rates = np.array([place[3] for place in places]).reshape(-1, len(RATES))
         held = [evidence[place[0]] for place in places]
         spread = [one.spread.get(place[1], one.spread[""]) for place, one in zip(places, held, strict=True)]
@@ -118,6 +119,14 @@ class Prior:
             rows = (known.get((therapy[place], indication[place], name), -1) for name in names)
             found[place] = next((row for row in rows if row >= 0), int(found[place]))
         return found
+
+    def key_of(self, row: int) -> tuple[str, ...]:
+        """Therapy, indication and prophylaxis of the evidence at a position; () for -1."""
+        return self._keys[row] if row >= 0 else ()
+
+    def row_of(self, key: Sequence[str]) -> int:
+        """The position of key_of; -1 for (). KeyError where there is no such evidence."""
+        return self._row[key[0], key[1], key[2]] if key else -1
 
     def spread(self, rows: NDArray[np.int64]) -> Array:
         """(n, outcomes) standard deviation of the published log-odds; NaN where nothing is published."""

@@ -7,14 +7,21 @@ import urllib.request
 from pathlib import Path
 
 from features.errors import CrsRiskError
+from serving.trust import reading
 
 EXAMPLE = Path(__file__).with_name("example_request.json")
 
 
 def address(url: str) -> None:
     """Print the address and a ready-made question."""
+    signed_in = not reading.settled(os.environ).development
+    if not signed_in:
+        print(
+            "\nDevelopment mode: nobody signs in, only this machine is answered. docs/trust.md says how to change it."
+        )
     print(f"\nCRS Risk answers at {url} (stop with Ctrl-C). Ask it:\n")
-    print(f"  curl -s {url}/predict -H 'Content-Type: application/json' -d @{EXAMPLE}\n", flush=True)
+    token = ' -H "Authorization: Bearer $TOKEN"' if signed_in else ""
+    print(f"  curl -s {url}/predict -H 'Content-Type: application/json'{token} -d @{EXAMPLE}\n", flush=True)
 
 
 def once(url: str) -> None:

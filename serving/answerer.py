@@ -3,6 +3,7 @@
 import math
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from msgspec import UNSET
 from numpy.typing import NDArray
 
+from audit.prediction import policy_id
 from features.catalogue import Catalogue
 from features.outcomes import OUTCOMES
 from features.predict import Predictor, log_odds_of
@@ -34,6 +36,15 @@ from serving.symptoms import shown
 Array = NDArray[np.float64]
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer, and what it was made from. found: None where the course was not evaluated."""
+
+    answer: Answer
+    intake: Intake
+    found: Found | None = None
+
+
 class Answerer:
     """One loaded bundle that answers courses. Safe to share between threads."""
 
@@ -42,18 +53,26 @@ class Answerer:
         self.catalogue: Catalogue = predictor.catalogue
         self.model = model_of(predictor, version)
         self.grading = provenance.grading(predictor.bundle)
+        self.policy_id = policy_id(predictor.bundle.policy)
         self.inputs = Inputs(predictor)
         self.lacks = Lacks(predictor, self.inputs)
+        #: Cautions of every answer, whatever was asked.
+        self.standing: tuple[notes.Note, ...] = ()
         self._published: dict[tuple[str, str, str], Published | None] = {}
         # Read now, so that a broken table is found at the start and not by the first request.
         symptom_tables.load()
 
     def answer(self, intakes: Sequence[Intake]) -> tuple[Answer, ...]:
         """One answer per course, in their order."""
+        return tuple(one.answer for one in self.answered(intakes))
+
+    def answered(self, intakes: Sequence[Intake]) -> tuple[Answered, ...]:
+        """One answer per course, in their order, with what its record needs."""
         refused = [guard.not_evaluated(self.bundle, self.catalogue, one.course) for one in intakes]
         answers = iter(self._evaluated([one for one, why in zip(intakes, refused, strict=True) if not why]))
         return tuple(
-            self._not_evaluated(one, why) if why else next(answers) for one, why in zip(intakes, refused, strict=True)
+            Answered(self._not_evaluated(one, why), one) if why else next(answers)
+            for one, why in zip(intakes, refused, strict=True)
         )
 
     @cached_property
@@ -68,16 +87,17 @@ class Answerer:
             question=self._question(intake),
             model=self.model,
             not_evaluated=why,
-            cautions=intake.notes,
+            cautions=(*self.standing, *intake.notes),
             **self._beside(intake),
         )
 
-    def _evaluated(self, intakes: Sequence[Intake]) -> list[Answer]:
+    def _evaluated(self, intakes: Sequence[Intake]) -> list[Answered]:
         """The answers of courses that are evaluated, all predicted at once."""
         if not intakes:
             return []
         looked = [self._look(one) for one in intakes]
-        return [self._answer(*pair) for pair in zip(looked, look_up(self.predictor, looked), strict=True)]
+        found = look_up(self.predictor, looked)
+        return [Answered(self._answer(*pair), pair[0].intake, pair[1]) for pair in zip(looked, found, strict=True)]
 
     def _look(self, intake: Intake) -> Looked:
         course, seen = intake.course, latest(intake.course.observations)
@@ -100,7 +120,11 @@ class Answerer:
             missing=told(
                 looked.lacking, found.tried, np.where(evaluated, found.probability, np.nan), self.bundle.policy
             ),
-            cautions=(*looked.intake.notes, *guard.cautions(self.predictor, course, looked.latest, self.inputs.ranges)),
+            cautions=(
+                *self.standing,
+                *looked.intake.notes,
+                *guard.cautions(self.predictor, course, looked.latest, self.inputs.ranges),
+            ),
             **self._beside(looked.intake),
         )
 

@@ -12,7 +12,7 @@ MOST_EVENTS = 500
 MOST_SYMPTOMS = 200
 MOST_COURSES = 1_000
 #: Largest body in bytes, per route.
-BODY_LIMITS = {"/predict": 1 << 20, "/predict_batch": 16 << 20, "/grade": 64 << 10}
+BODY_LIMITS = {"/predict": 1 << 20, "/predict_batch": 16 << 20, "/grade": 64 << 10, "/outcomes": 1 << 20}
 
 Text = Annotated[str, Meta(min_length=1, max_length=200)]
 

@@ -8,28 +8,30 @@ from starlette.types import Message, Receive, Scope
 from serving.refusal import too_large, too_slow_to_send, wrong_media
 
 _JSON = "application/json"
+#: What FHIR clients call their JSON, beside plain JSON.
+FHIR_MEDIA = ("application/fhir+json", "application/json+fhir")
 #: Seconds in which a body must have arrived.
 READ_SECONDS = 30
 #: Bytes of a body that is too long which are still received, to no use but the client's.
 MOST_THROWN_AWAY = 64 << 20
 
 
-def check_media(scope: Scope) -> None:
-    """Refusal 415 unless the body is declared as plain JSON (or not declared)."""
+def check_media(scope: Scope, others: tuple[str, ...] = ()) -> None:
+    """Refusal 415 unless the body is declared as plain JSON (or not declared), or as one of the others."""
     media = _header(scope, b"content-type").split(";")[0].strip().lower()
     encoding = _header(scope, b"content-encoding").strip().lower()
-    if media not in ("", _JSON) or encoding not in ("", "identity"):
+    if media not in ("", _JSON, *others) or encoding not in ("", "identity"):
         raise wrong_media()
 
 
-async def read(scope: Scope, receive: Receive, limit: int) -> bytes:
-    """The whole body; Refusal 413 if it is longer than `limit` bytes, 408 if it does not arrive in time.
+async def read(scope: Scope, receive: Receive, limit: int, seconds: float = READ_SECONDS) -> bytes:
+    """The whole body; Refusal 413 if it is longer than `limit` bytes, 408 if it takes more than `seconds`.
 
     No more than `limit` bytes are held. The rest of a body that is too long is received and thrown away, up to a bound:
     many clients read no answer before they have sent everything.
     """
     try:
-        async with asyncio.timeout(READ_SECONDS):
+        async with asyncio.timeout(seconds):
             body = await _read(scope, receive, limit)
     except TimeoutError:
         raise too_slow_to_send() from None

@@ -10,7 +10,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from serving.api import FIELD_NAMES, BatchRequest, PredictRequest
+from serving.cds.form import HOOK_FIELDS, Call, FeedbackRequest
 from serving.grade_form import GRADE_FIELDS, GradeRequest
+from serving.outcome_form import OUTCOME_FIELDS, OutcomesRequest
 from serving.refusal import RefusalError, bad_form, bad_value
 
 Form = TypeVar("Form")
@@ -18,11 +20,15 @@ Form = TypeVar("Form")
 _PREDICT = msgspec.json.Decoder(PredictRequest)
 _BATCH = msgspec.json.Decoder(BatchRequest)
 _GRADE = msgspec.json.Decoder(GradeRequest)
-_FIELDS = FIELD_NAMES | GRADE_FIELDS
-_PATH = re.compile(r" - at `(\$(?:\.[a-z_]+|\[\d+\]|\[\.\.\.\])*)`$")
+_OUTCOMES = msgspec.json.Decoder(OutcomesRequest)
+_CALL = msgspec.json.Decoder(Call)
+_FEEDBACK = msgspec.json.Decoder(FeedbackRequest)
+_OBJECT = msgspec.json.Decoder(dict[str, Any])
+_FIELDS = FIELD_NAMES | GRADE_FIELDS | OUTCOME_FIELDS | HOOK_FIELDS
+_PATH = re.compile(r" - at `(\$(?:\.[A-Za-z_]+|\[\d+\]|\[\.\.\.\])*)`$")
 _TYPES = re.compile(r"Expected `[a-z| ]+`(, got `[a-z| ]+`)?")
 _LENGTH = re.compile(r"Expected `(?:array|str)` of length [<>]= \d+")
-_MISSING = re.compile(r"Object missing required field `([a-z_]+)`")
+_MISSING = re.compile(r"Object missing required field `([A-Za-z_]+)`")
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`$", re.DOTALL)
 
 
@@ -39,6 +45,26 @@ def batch_request(body: bytes) -> BatchRequest:
 def grade_request(body: bytes) -> GradeRequest:
     """The request in a body of /grade; Refusal 400 or 422."""
     return _decode(_GRADE, body)
+
+
+def outcomes_request(body: bytes) -> OutcomesRequest:
+    """The request in a body of /outcomes; Refusal 400 or 422."""
+    return _decode(_OUTCOMES, body)
+
+
+def hook_call(body: bytes) -> Call:
+    """The CDS Hooks call in a body; Refusal 400 or 422."""
+    return _decode(_CALL, body)
+
+
+def feedback_request(body: bytes) -> FeedbackRequest:
+    """The feedback in a body; Refusal 400 or 422."""
+    return _decode(_FEEDBACK, body)
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """Any JSON object; Refusal 400 or 422."""
+    return _decode(_OBJECT, body)
 
 
 def _decode(decoder: "msgspec.json.Decoder[Form]", body: bytes) -> Form:

@@ -7,21 +7,35 @@ checked here; the checked request travels beside it.
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
-from functools import partial
+from functools import cached_property, partial
 
 import msgspec
 from anyio import to_thread
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from audit.ledger import Ledger
 from features.catalogue import Catalogue
+from features.errors import LedgerError
 from serving import body, grade, page, refusal
 from serving.answerer import Answerer
 from serving.api import BODY_LIMITS
-from serving.decode import batch_request, grade_request, predict_request
+from serving.cds import services
+from serving.cds.desk import Desk
+from serving.decode import batch_request, grade_request, outcomes_request, predict_request
 from serving.grade import GradeCase
 from serving.intake import Intake, take, take_batch
 from serving.log import LOGGER, failure
+from serving.noted import NOTED, Noted
+from serving.operation_outcome import told
+from serving.outcome_form import OutcomesRequest
+from serving.recorded import ASKED, Asked, Recorder, recorder
+from serving.records import records
 from serving.refusal import RefusalError
+from serving.shadow import Shadow
+from serving.trust import scan
+from serving.trust.caller import CALLER, NOBODY
+from serving.trust.cors import Headers
+from serving.trust.gatekeeper import Gatekeeper, gatekeeper
 
 #: Address -> the method it takes; HEAD goes where GET goes.
 ROUTES = {
@@ -31,18 +45,22 @@ ROUTES = {
     "/predict": "POST",
     "/predict_batch": "POST",
     "/grade": "POST",
+    "/outcomes": "POST",
     "/livez": "GET",
     "/readyz": "GET",
     "/healthz": "GET",
     "/metrics": "GET",
     "/docs.json": "GET",
     "/schema.json": "GET",
+    services.DISCOVERY: "GET",
+    **dict.fromkeys(services.BODY_LIMITS, "POST"),
 }
 #: What BentoML is handed in place of a checked body: the least that fits the method's signature.
 STAND_INS = {
     "/predict": b'{"course":{},"hours_since_start":0}',
     "/predict_batch": b'{"requests":[]}',
     "/grade": b"{}",
+    "/outcomes": b'{"outcomes":[]}',
 }
 _QUIET = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})
 _SECURITY = [
@@ -56,25 +74,49 @@ _SECURITY = [
 _CHECKED_AT_ONCE = 64 << 10
 _PASSED = "crs_risk.passed"
 
+#: What the methods behind answer where a record could not be written.
+NOT_RECORDED = 507
+#: Status from behind -> what is said instead.
+_BEHIND = {504: refusal.too_slow, NOT_RECORDED: refusal.not_recorded}
+#: Refusals that cost the caller nothing stand in the log alone, so that nobody can fill the ledger with them.
+_UNRECORDED = frozenset({401, 429})
+#: Addresses whose refusals are recorded.
+_RECORDED = frozenset((*BODY_LIMITS, *services.BODY_LIMITS))
+
 #: The courses of the request that is being answered, in their order.
 CHECKED: ContextVar[tuple[Intake, ...]] = ContextVar("checked")
 #: The findings of the request to grade that is being answered.
 FOUND: ContextVar[GradeCase] = ContextVar("found")
+#: The outcomes of the request that is being recorded.
+REPORTED: ContextVar[OutcomesRequest] = ContextVar("reported")
 
 
 class Front:
     """ASGI middleware around the BentoML application."""
 
-    def __init__(self, app: ASGIApp, catalogue: Callable[[], Catalogue], answerer: Callable[[], Answerer]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        catalogue: Callable[[], Catalogue],
+        answerer: Callable[[], Answerer],
+        gatekeeper: Callable[[], Gatekeeper] = gatekeeper,
+        recorder: Callable[[], Recorder] = recorder,
+        shadow: Callable[[], Shadow | None] = lambda: None,
+        ledger: Callable[[], Ledger] = records,
+    ) -> None:
         self.app = app
         self.catalogue = catalogue
         self.answerer = answerer
+        self.gatekeeper = gatekeeper
+        self.recorder = recorder
+        self.shadow = shadow
+        self.ledger = ledger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan" or _PASSED in scope:
             await self.app(scope, receive, send)
         elif scope["type"] == "http":
-            await self._answer({**scope, _PASSED: True}, receive, _Watched(send))
+            await self._answer({**scope, _PASSED: True}, receive, _Watched(send, self.gatekeeper().headers(scope)))
         else:
             await send({"type": "websocket.close", "code": 1003})
 
@@ -83,24 +125,47 @@ class Front:
         note = ""
         try:
             await self._route(scope, receive, send)
-        except RefusalError as error:
-            note = f" {error.code}"
-            await _reply(send, error.http_status, error.body, headers=_allow(scope, error))
+        except RefusalError as refused:
+            error = await self._told(scope, refused)
+            note = f" {error.code} {error.reason}".rstrip()
+            content, media = told(scope["path"], error)
+            await _reply(send, error.http_status, content, media, [*_allow(scope, error), *error.headers])
         except Exception as error:  # the last stop: what went wrong is logged without its text, and answered as 500
             note = f" {failure(error)}"
             if send.status:
                 raise
-            await _reply(send, 500, refusal.internal().body)
+            await _reply(send, 500, *told(scope["path"], refusal.internal()))
         finally:
             _log(scope, send.status, time.perf_counter() - began, note)
+
+    async def _told(self, scope: Scope, error: RefusalError) -> RefusalError:
+        """The refusal once it is recorded, or what is said where it could not be."""
+        if scope["path"] not in _RECORDED or error.http_status >= 500 or error.http_status in _UNRECORDED:
+            return error
+        if CALLER.get() is NOBODY:  # refused before it was asked who calls
+            return error
+        try:
+            record = partial(self.recorder().refusal, scope["path"], error.http_status, error.code, CALLER.get())
+            await to_thread.run_sync(record)
+        except LedgerError:
+            return refusal.not_recorded()
+        return error
 
     async def _route(self, scope: Scope, receive: Receive, send: "_Watched") -> None:
         path = scope["path"]
         if path not in ROUTES:
             raise refusal.not_found()
+        if (leave := self.gatekeeper().preflight(scope, _methods(path))) is not None:
+            await _reply(send, 200, b"", b"text/plain", leave)
+            return
         if scope["method"] not in _methods(path):
             raise refusal.wrong_method(ROUTES[path])
-        if path in BODY_LIMITS:
+        CALLER.set(await self.gatekeeper().admit(scope))
+        if path == services.DISCOVERY:
+            await _reply(send, 200, services.discovery(self.catalogue()))
+        elif path in services.BODY_LIMITS:
+            await self._at_desk(scope, receive, send)
+        elif path in BODY_LIMITS:
             await self._predict(scope, receive, send)
         elif path in ("/", "/page.css", "/model"):
             await self._own_page(path, send)
@@ -117,17 +182,50 @@ class Front:
 
     async def _predict(self, scope: Scope, receive: Receive, send: "_Watched") -> None:
         body.check_media(scope)
-        path = scope["path"]
-        given = await body.read(scope, receive, BODY_LIMITS[path])
+        path, began = scope["path"], time.perf_counter()
+        given = await self._body(scope, receive, BODY_LIMITS[path])
         if path == "/grade":
             FOUND.set(grade.take(grade_request(given)))
+        elif path == "/outcomes":
+            REPORTED.set(outcomes_request(given))
         else:
             CHECKED.set(await self._check(path, given))
+        ASKED.set(Asked(path, given, began, CALLER.get()))
         scope, receive = body.replaced(scope, receive, STAND_INS[path])
-        held = _Held(send)
+        held, noted = _Held(send), list[Noted]()
+        NOTED.set(noted)
         await self.app(scope, receive, held)
         if held.refused:
-            raise refusal.too_slow() if held.refused == 504 else refusal.internal()
+            raise _BEHIND.get(held.refused, refusal.internal)()
+        if (shadow := self.shadow()) is not None:
+            shadow.later(noted)
+
+    @cached_property
+    def _desk(self) -> Desk:
+        return Desk(self.catalogue(), self.answerer, self.gatekeeper(), self.recorder, self.ledger)
+
+    async def _at_desk(self, scope: Scope, receive: Receive, send: "_Watched") -> None:
+        """A call of CDS Hooks or FHIR: answered here, by the same answerer and into the same ledger."""
+        body.check_media(scope, body.FHIR_MEDIA)
+        path, began = scope["path"], time.perf_counter()
+        given = await self._body(scope, receive, services.BODY_LIMITS[path])
+        noted = list[Noted]()
+        NOTED.set(noted)
+        sent = await self._desk.reply(Asked(path, given, began, CALLER.get()), scope)
+        await _reply(send, 200, sent.content, sent.media, sent.headers)
+        if (shadow := self.shadow()) is not None:
+            shadow.later(noted)
+
+    async def _body(self, scope: Scope, receive: Receive, limit: int) -> bytes:
+        """The body, no larger, deeper or slower than the settings allow; Refusal 400, 408 or 413."""
+        limits = self.gatekeeper().limits
+        given = await body.read(scope, receive, min(limit, limits.bytes), limits.seconds_to_send)
+        measure = partial(scan.check, given, limits.depth, limits.entries_on(scope["path"]))
+        if len(given) <= _CHECKED_AT_ONCE:
+            measure()
+        else:
+            await to_thread.run_sync(measure)
+        return given
 
     async def _check(self, path: str, given: bytes) -> tuple[Intake, ...]:
         check = partial(checked, self.catalogue(), path, given)
@@ -158,14 +256,15 @@ class _Held:
 class _Watched:
     """Adds the security headers and remembers the status; 0 until one was sent."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, more: Headers) -> None:
         self._send = send
+        self._headers = [*_SECURITY, *more]
         self.status = 0
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message = {**message, "headers": [*message.get("headers", ()), *_SECURITY]}
+            message = {**message, "headers": [*message.get("headers", ()), *self._headers]}
         await self._send(message)
 
 

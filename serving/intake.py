@@ -25,10 +25,10 @@ from serving.symptoms import Stated
 
 #: Hours from the start beyond which a time is taken for a mistake (ten years).
 FURTHEST_HOURS = 87_600.0
-_HIGHEST_GRADE = {Event.CRS_GRADE: 5, Event.ICANS_GRADE: 5}
-_HIGHEST_DOSE = 50
+HIGHEST_GRADE = {Event.CRS_GRADE: 5, Event.ICANS_GRADE: 5}
+HIGHEST_DOSE = 50
 #: No laboratory's upper limit of normal lies below this, in the canonical unit of any analyte.
-_LEAST_LIMIT = 1e-3
+LEAST_LIMIT = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +111,8 @@ def _observed(catalogue: Catalogue, one: Observation, path: str) -> Observed:
     if one.upper_limit is None:
         return Observed(analyte.key, seconds, value)
     limit = _canonical(analyte, one.upper_limit, one.unit, path, "upper_limit")
-    if limit < _LEAST_LIMIT:
-        problem = f"not at least {_LEAST_LIMIT:g} {analyte.unit}"
+    if limit < LEAST_LIMIT:
+        problem = f"not at least {LEAST_LIMIT:g} {analyte.unit}"
         raise bad_value("value-not-plausible", f"{path}.upper_limit", problem, "leave it out where unknown")
     return Observed(analyte.key, seconds, value, limit)
 
@@ -156,7 +156,7 @@ def _stated(one: Symptom, index: int, path: str) -> Stated:
 def _charted(events: Iterable[CourseEvent], path: str) -> tuple[Charted, ...]:
     """The events that happened: of all but a grade, the value 0 says "not given", as in training."""
     read = (Charted(_event(one, f"{path}.events[{place}]"), one.value) for place, one in enumerate(events))
-    return tuple(one for one in read if one.event.value > 0 or one.event.code in _HIGHEST_GRADE)
+    return tuple(one for one in read if one.event.value > 0 or one.event.code in HIGHEST_GRADE)
 
 
 def _event(one: CourseEvent, path: str) -> Observed:
@@ -166,7 +166,7 @@ def _event(one: CourseEvent, path: str) -> Observed:
         raise not_listed(f"{path}.grading", "a grading system", one.grading, GRADINGS)
     event = Event(one.event)
     seconds = _seconds(one.hours, f"{path}.hours")
-    if event in _HIGHEST_GRADE and seconds < 0:
+    if event in HIGHEST_GRADE and seconds < 0:
         problem = "a grade before the start is not of this course"
         raise bad_value("value-not-accepted", f"{path}.hours", problem, "leave out grades from before the start")
     return Observed(event.value, seconds, _event_value(event, one.value, f"{path}.value"))
@@ -174,9 +174,9 @@ def _event(one: CourseEvent, path: str) -> Observed:
 
 def _event_value(event: Event, value: float | None, path: str) -> float:
     """The grade, the stated dose number, or 1 for an event that simply happened; 0 for one that did not."""
-    if event in _HIGHEST_GRADE:
-        return _whole(value, 0, _HIGHEST_GRADE[event], path)
-    highest = _HIGHEST_DOSE if event is Event.STEP_DOSE else 1
+    if event in HIGHEST_GRADE:
+        return _whole(value, 0, HIGHEST_GRADE[event], path)
+    highest = HIGHEST_DOSE if event is Event.STEP_DOSE else 1
     return 1.0 if value is None else _whole(value, 0, highest, path)
 
 
@@ -197,7 +197,7 @@ def _time_notes(observed: tuple[Observed, ...], events: tuple[Observed, ...], in
 
 
 def _grading_notes(events: Iterable[CourseEvent], index: int) -> tuple[Note, ...]:
-    graded = (one for one in events if one.event in _HIGHEST_GRADE and whole_seconds(one.hours) <= index)
+    graded = (one for one in events if one.event in HIGHEST_GRADE and whole_seconds(one.hours) <= index)
     return (notes.GRADING_NOT_ASTCT,) if any(one.grading != "ASTCT-2019" for one in graded) else ()
 
 

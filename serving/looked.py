@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from features.predict import Explanation, Predictor
+from features.predict import Explanation, Prediction, Predictor
 from features.single import CourseInput, Observed, snapshots
 from serving.intake import Intake
 from serving.missing import Lacking
@@ -34,7 +34,8 @@ class Found:
     """What was found of one course. probability, low, high, log_odds: (outcomes,), NaN where there is no answer.
 
     reached: (outcomes,) flags. before: (outcomes,) probability at the index time before, NaN where there was none.
-    tried: (tries, outcomes) probability with each fact tried. explained: of the whole batch, this course at `place`.
+    tried: (tries, outcomes) probability with each fact tried. predicted, explained: of the whole batch, this course at
+    `place`.
     """
 
     place: int
@@ -45,6 +46,7 @@ class Found:
     before: Array
     tried: Array
     explained: Explanation
+    predicted: Prediction
 
 
 def look_up(predictor: Predictor, looked: Sequence[Looked]) -> list[Found]:
@@ -71,6 +73,7 @@ def look_up(predictor: Predictor, looked: Sequence[Looked]) -> list[Found]:
             before=before[place],
             tried=predicted.probability[end - len(changes) : end],
             explained=explained,
+            predicted=predicted,
         )
         for place, (changes, end) in enumerate(zip(tries, ends.tolist(), strict=True))
     ]

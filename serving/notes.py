@@ -84,6 +84,9 @@ PROPHYLAXIS_NOT_ADJUSTED = Note(
     "Something was given to prevent CRS, but no published cohort of this therapy and indication had it: the published "
     "rate is the one without it.",
 )
+DEVELOPMENT_MODE = Note(
+    "development-mode", "The service runs without sign-in, for this machine alone: not for use with patients."
+)
 SYNTHETIC = Note("synthetic-training-data", "The training data were synthetic: not for use with patients.")
 
 

@@ -24,13 +24,19 @@ def index(answerer: Answerer) -> bytes:
         "version": facts["version"],
         "bundle": facts["bundle"],
         "trained_on": f"{trained_on.get('name', 'not stated')}, {trained_on.get('courses', 'unknown')} courses",
-        "warning": "Trained on synthetic data: not for use with patients." if trained_on.get("synthetic") else "",
+        "warning": " ".join(_warnings(answerer)),
         "grading": facts["grading"],
         "intended_use": facts["intended_use"],
     }
     page = Template((WEB / "index.html").read_text(encoding="utf-8"))
     outcomes = "\n".join(_row(one) for one in facts["outcomes"])
     return page.substitute({key: escape(str(text)) for key, text in words.items()}, outcomes=outcomes).encode()
+
+
+def _warnings(answerer: Answerer) -> list[str]:
+    synthetic = answerer.facts["trained_on"].get("synthetic")
+    said = ["Trained on synthetic data: not for use with patients."] if synthetic else []
+    return [*said, *(note.text for note in answerer.standing)]
 
 
 def _row(outcome: dict[str, object]) -> str:

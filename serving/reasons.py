@@ -32,7 +32,8 @@ class Reference(Struct, frozen=True):
 class Reason(Struct, frozen=True):
     """One part of an outcome's log-odds. The effects of an outcome add up to the log-odds of its probability.
 
-    kind: published-rate (the prior, always first) | input | local-level | time | other-inputs | grade-order.
+    kind: published-rate (the prior, always first) | input | other-inputs | local-level | time | recalibration |
+    grade-order.
     observed: the latest value at measured_hours from the start, in unit. key_event: of the CRS adverse-outcome pathway.
     """
 
@@ -119,6 +120,7 @@ def _of_outcome(
             "time since the start or the latest dose, beside what the published rate says of it",
             _at(explained.clock, place, outcome),
         ),
+        ("recalibration", "recalibration at this centre", _at(explained.recalibration, place, outcome)),
         ("grade-order", "a worse grade is never likelier than a milder one", _at(explained.order, place, outcome)),
     )
     yield from (Reason(key, kind, kind, name, effect) for kind, name, effect in plain if abs(effect) > 1e-12)

@@ -17,15 +17,20 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from features.errors import BundleError, CatalogueError, CrsRiskError, StoreError, UsageError
+from audit.wire import SOCKET
+from audit.writer import Writer
+from features.errors import BundleError, CatalogueError, CrsRiskError, LedgerError, StoreError, UsageError
 from features.home import VARIABLE, Home
+from serving.recording import recording
+from serving.trust import start, tls
+from serving.trust.tls import Certificate
 
 BACKLOG = 2048
 #: Ends per worker, without one becoming ready in between, before the server gives up.
 MOST_FAILED_STARTS = 3
 STOP_SECONDS = 25
 _STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-_ERRORS: tuple[type[CrsRiskError], ...] = (BundleError, StoreError, CatalogueError)
+_ERRORS: tuple[type[CrsRiskError], ...] = (UsageError, BundleError, StoreError, CatalogueError, LedgerError)
 
 
 def serve(
@@ -34,16 +39,23 @@ def serve(
     port: int = 3000,
     workers: int = 1,
     on_ready: Callable[[str], None] | None = None,
+    trust: Path | None = None,
+    certificate: Certificate | None = None,
 ) -> None:
     """Serve the promoted bundle until SIGTERM or SIGINT; call from the main thread.
 
     on_ready is called once with the address when the first worker answers. Raises BundleError or StoreError where the
-    bundle cannot be served, UsageError where the address cannot be opened, CrsRiskError where workers keep dying.
+    bundle cannot be served, UsageError where the address cannot be opened or must not be without sign-in, LedgerError
+    where nothing can be recorded, CrsRiskError where workers keep dying. trust: the file that says who may call;
+    certificate: for TLS without a proxy.
     """
     _prepare(home)
+    settings = start.settle(home, host, trust)
+    tls.tell_workers(certificate)
     _check(home)
-    with _listen(host, port) as listener:
-        _Supervisor(listener, workers, on_ready).run()
+    start.prepare(home, settings)
+    with _listen(host, port) as listener, recording(home, workers) as writer:
+        _Supervisor(listener, workers, on_ready, writer, "https" if certificate else "http").run()
 
 
 def _prepare(home: Home) -> None:
@@ -76,8 +88,17 @@ def _listen(host: str, port: int) -> socket.socket:
 class _Supervisor:
     """Keeps `count` workers alive on one socket."""
 
-    def __init__(self, listener: socket.socket, count: int, on_ready: Callable[[str], None] | None) -> None:
+    def __init__(
+        self,
+        listener: socket.socket,
+        count: int,
+        on_ready: Callable[[str], None] | None,
+        writer: Writer,
+        scheme: str = "http",
+    ) -> None:
         self.listener = listener
+        self.writer = writer
+        self.scheme = scheme
         self.count = count
         self.on_ready = on_ready
         self.stopping = False
@@ -105,6 +126,8 @@ class _Supervisor:
 
     def _watch(self) -> None:
         while not self.stopping:
+            if not self.writer.alive:
+                raise LedgerError("ledger", "its writer has ended", "see the lines above, and start again")
             self.workers += [self._start() for _ in range(self.count - len(self.workers))]
             self._listen_to_workers(0.2)
             ended = [worker for worker in self.workers if worker.poll() is not None]
@@ -119,6 +142,7 @@ class _Supervisor:
         root = str(Path(__file__).resolve().parents[1])
         path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH", ""))))
         environment = {**os.environ, "PYTHONPATH": path, "PROMETHEUS_MULTIPROC_DIR": self.scratch}
+        environment[SOCKET] = str(self.writer.path)
         return subprocess.Popen(command, pass_fds=pipes, env=environment, stdin=subprocess.DEVNULL)
 
     def _listen_to_workers(self, seconds: float) -> None:
@@ -134,7 +158,7 @@ class _Supervisor:
         self.failed_starts = 0
         if self.on_ready:
             host, port = self.listener.getsockname()[:2]
-            self.on_ready(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+            self.on_ready(f"{self.scheme}://[{host}]:{port}" if ":" in host else f"{self.scheme}://{host}:{port}")
             self.on_ready = None
 
     def _count_failures(self, ended: list["subprocess.Popen[bytes]"]) -> None:

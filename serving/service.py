@@ -1,6 +1,7 @@
 """The BentoML service: wiring only. Exactly one service, nothing batched by BentoML, answers encoded here."""
 # ruff: noqa: ARG002 (the arguments of an API method name the fields of its schema; the front has read their values)
 
+from collections.abc import Callable
 from typing import Any
 
 import bentoml
@@ -8,10 +9,16 @@ import msgspec
 from starlette.responses import Response
 
 from features import catalogue
-from serving.answer import Answers
-from serving.front import CHECKED, FOUND, Front
+from features.errors import LedgerError
+from serving import outcomes as reported
+from serving.front import CHECKED, FOUND, NOT_RECORDED, REPORTED, Front
 from serving.grade import answer as grade_answer
+from serving.log import LOGGER
+from serving.recorded import ASKED, recorder
+from serving.records import records
+from serving.shadow import loaded_shadow
 from serving.store import loaded
+from serving.trust.gatekeeper import gatekeeper
 
 THREADS = 4
 TIMEOUT_SECONDS = 30
@@ -27,7 +34,7 @@ class CrsRisk:
     """Risk of cytokine release syndrome and neurotoxicity. The request's fields stand in docs/api.md."""
 
     def __init__(self) -> None:
-        self.answerer = loaded()
+        self.answerer, self.recorder = loaded(), recorder()
 
     @bentoml.api  # type: ignore[untyped-decorator]
     def predict(
@@ -40,13 +47,14 @@ class CrsRisk:
         findings: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
         """One course at one index time. The front has checked the request; its arguments here only name the fields."""
-        (answer,) = self.answerer.answer(CHECKED.get())
-        return _json(answer)  # type: ignore[no-any-return]
+        (answered,) = self.answerer.answered(CHECKED.get())
+        return _ready(lambda: self.recorder.answer(ASKED.get(), answered, self.answerer))  # type: ignore[no-any-return]
 
     @bentoml.api  # type: ignore[untyped-decorator]
     def predict_batch(self, requests: list[dict[str, Any]]) -> dict[str, Any]:
         """Up to 1,000 courses, each at its index time, answered in their order."""
-        return _json(Answers(self.answerer.answer(CHECKED.get())))  # type: ignore[no-any-return]
+        answered = self.answerer.answered(CHECKED.get())
+        return _ready(lambda: self.recorder.answers(ASKED.get(), answered, self.answerer))  # type: ignore[no-any-return]
 
     @bentoml.api  # type: ignore[untyped-decorator]
     def grade(
@@ -57,19 +65,36 @@ class CrsRisk:
         icans: dict[str, Any] = {},  # noqa: B006
     ) -> dict[str, Any]:
         """CRS and ICANS graded from raw findings by the schemes that are asked; no model is used."""
-        return _json(grade_answer(FOUND.get()))  # type: ignore[no-any-return]
+        return _ready(lambda: msgspec.json.encode(grade_answer(FOUND.get())))  # type: ignore[no-any-return]
+
+    @bentoml.api  # type: ignore[untyped-decorator]
+    def outcomes(self, outcomes: list[dict[str, Any]]) -> dict[str, Any]:
+        """What became of predictions, each joined by its prediction_id and recorded in the ledger."""
+        return _ready(lambda: msgspec.json.encode(reported.record(records(), REPORTED.get())))  # type: ignore[no-any-return]
 
 
-def _json(answer: Any) -> Any:
-    """A ready-made response: BentoML hands it on as it is."""
-    return Response(msgspec.json.encode(answer), media_type="application/json")
+def _ready(answer: Callable[[], bytes]) -> Any:
+    """A ready-made response: BentoML hands it on as it is. What could not be recorded is no answer."""
+    try:
+        return Response(answer(), media_type="application/json")
+    except LedgerError as error:
+        LOGGER.error("%s", error)
+        return Response(status_code=NOT_RECORDED)
 
 
 #: What the decorator made of the class: BentoML's own service object.
 SERVICE: bentoml.Service[CrsRisk] = CrsRisk
-SERVICE.add_asgi_middleware(Front, catalogue=catalogue.load, answerer=loaded)
+SERVICE.add_asgi_middleware(
+    Front,
+    catalogue=catalogue.load,
+    answerer=loaded,
+    gatekeeper=gatekeeper,
+    recorder=recorder,
+    shadow=loaded_shadow,
+)
 
 
 def application() -> Front:
     """The service as one ASGI application, the front outermost: nothing behind it sees an address that is not ours."""
-    return Front(SERVICE.to_asgi(is_main=True), catalogue.load, loaded)
+    loaded_shadow()
+    return Front(SERVICE.to_asgi(is_main=True), catalogue.load, loaded, gatekeeper, recorder, loaded_shadow)

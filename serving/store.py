@@ -4,17 +4,34 @@ import os
 from functools import cache
 from pathlib import Path
 
+from audit.ledger import open_ledger
+from audit.standing import live_of, standing
 from features import bundle, catalogue
 from features.errors import StoreError
 from features.home import BUNDLE_FOLDER, Home, Live, read_live
 from features.predict import Predictor, verify_golden
 from serving.answerer import Answerer
+from serving.trust.gatekeeper import gatekeeper
 
 
 def open_live(home: Home) -> Answerer:
-    """The promoted bundle, ready to answer; StoreError where there is none, BundleError where it is not as promoted."""
+    """The promoted bundle, ready to answer; StoreError where there is none, BundleError where it is not as promoted.
+
+    The ledger has to name it as the latest that was made live; StoreError, or LedgerError without a ledger, otherwise.
+    """
     live = read_live(home)
+    _check_standing(home, live)
     return open_folder(bundle_folder(home, live), live.version, live.digest)
+
+
+def _check_standing(home: Home, live: Live) -> None:
+    """Nothing is served that did not come through the gate, or that a stopped promotion left half done."""
+    with open_ledger(home, writes=False) as ledger:
+        record = standing(ledger)
+    if record is None or live_of(record) != live:
+        problem = "the ledger's latest activation does not name this bundle"
+        wanted = f"crs promote --version {live_of(record).version} finishes it" if record else "promote a version"
+        raise StoreError("live.json", problem, wanted)
 
 
 def open_folder(folder: Path, version: str, digest: str | None = None) -> Answerer:
@@ -49,4 +66,6 @@ def _model_store(home: Home):  # type: ignore[no-untyped-def]
 @cache
 def loaded() -> Answerer:
     """The bundle of the deployment that CRS_RISK_HOME names; loaded and checked once per process."""
-    return open_live(Home.from_environment(os.environ))
+    answerer = open_live(Home.from_environment(os.environ))
+    answerer.standing = gatekeeper().cautions
+    return answerer

@@ -17,6 +17,8 @@ from starlette.types import ASGIApp
 
 from features.errors import CrsRiskError
 from serving import log
+from serving.trust.addresses import check_exposed
+from serving.trust.tls import Certificate
 
 #: Seconds that a request in flight may take to finish once the worker was told to end.
 GRACE_SECONDS = 20
@@ -44,8 +46,10 @@ def main(listener: int, lifeline: int, status: int) -> int:
     """Serve until told to end; returns the exit code."""
     threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
     log.configure()
+    door = socket.socket(fileno=listener)
     try:
-        application = _application()
+        application = _application(door)
+        certificate = Certificate.from_environment(os.environ)
     except CrsRiskError as error:
         tell(status, failed=[error.exit_code, error.place, error.problem, error.remedy])
         return error.exit_code
@@ -55,15 +59,18 @@ def main(listener: int, lifeline: int, status: int) -> int:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
+        ssl_context_factory=(lambda *_: certificate.context()) if certificate else None,
     )
-    _Server(config, status).run(sockets=[socket.socket(fileno=listener)])
+    _Server(config, status).run(sockets=[door])
     return 0
 
 
-def _application() -> ASGIApp:
-    """The checked bundle first: a failure there is told in one line, before any framework is imported."""
+def _application(door: socket.socket) -> ASGIApp:
+    """Trust and the checked bundle first: a failure there is told in one line, before any framework is imported."""
     from serving.store import loaded
+    from serving.trust.gatekeeper import gatekeeper
 
+    check_exposed(str(door.getsockname()[0]), gatekeeper().development)
     loaded()
     from bentoml._internal.context import server_context
 

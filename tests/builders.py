@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from features import catalogue, golden, pooling, spec
 from features.assay_evidence import AssayEvidence
 from features.bundle import Bundle
-from features.calibration import DOSING, Calibration, Terms
+from features.calibration import Calibration, Terms
 from features.catalogue import Catalogue, Rate
 from features.course import DAY, HOUR, LATEST_SECONDS, LOOKBACK_SECONDS, Event, Observations, Snapshots
 from features.evidence import TherapyEvidence
@@ -211,7 +211,8 @@ THRESHOLDS = Thresholds(0.2, 0.6, 0.9, 12.0, 0.5, 0.97, 30.0, 0.9, 0.2)
 
 def both(**terms: float) -> Calibration:
     """The same terms for every kind of dosing."""
-    return Calibration(*(Terms(**terms) for _ in DOSING))
+    held = Terms(**terms)
+    return Calibration(held, held, held)
 
 
 def wide_ends() -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -27,16 +27,28 @@ VERBS = (
     ("hazard",),
     ("diagnose",),
     ("train",),
+    ("recalibrate",),
     ("tune",),
     ("evaluate",),
     ("grade",),
+    ("gate",),
+    ("approve",),
     ("promote",),
     ("rollback",),
     ("serve",),
+    ("audit", "verify"),
+    ("audit", "show"),
+    ("audit", "which-model"),
+    ("audit", "versions"),
+    ("audit", "replay"),
+    ("audit", "prove"),
+    ("audit", "export"),
+    ("audit", "key"),
 )
 #: Stands for a patient's value; none of our own figures contains it.
 CANARY = "31415.92653"
-USAGE, DATA, BUNDLE, STORE = 2, 3, 4, 5
+USAGE, DATA, BUNDLE, STORE, GATE = 2, 3, 4, 5, 9
+ROLLBACK = ("rollback", "--by", "Ada Example", "--reason", "alerts")
 
 Crs = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -107,7 +119,7 @@ def test_the_help_of_every_verb_has_an_example(crs: Crs, verb: tuple[str, ...]) 
 
 
 def test_every_verb_is_listed(crs: Crs) -> None:
-    listed = crs("--help").stdout + crs("cohort", "--help").stdout
+    listed = crs("--help").stdout + crs("cohort", "--help").stdout + crs("audit", "--help").stdout
     commands = {line.split()[0] for line in listed.splitlines() if line.startswith("  ") and line.strip()}
     assert {verb[-1] for verb in VERBS} <= commands
     assert commands & {"demo", "synth", "check", "convert", "train", "tune", "evaluate", "promote", "rollback", "serve"}
@@ -282,7 +294,7 @@ def test_the_demo_names_its_cohort_by_the_tables_it_is_made_from(
     monkeypatch.setenv("CRS_RISK_HOME", str(tmp_path / "home"))
     monkeypatch.setattr("training.flows.synthesise", lambda cohort, *_: asked.append(cohort))
     monkeypatch.setattr("training.flows.train", lambda *_: "1")
-    monkeypatch.setattr("training.flows.promote", lambda *_: None)
+    monkeypatch.setattr("training.promotion_verbs.promote_version", lambda *_, **__: None)
     monkeypatch.setattr("serving.run.serve", lambda *_, **__: None)
     for release in ("aaa", "bbb"):
         monkeypatch.setattr("data.synthetic.version", lambda release=release: release)
@@ -295,7 +307,7 @@ def test_the_demo_names_its_cohort_by_the_tables_it_is_made_from(
 
 @pytest.mark.parametrize(
     "words",
-    [("demo", "--port", "0"), ("train", "--prior-only"), ("promote",), ("rollback",), ("serve", "--port", "0")],
+    [("demo", "--port", "0"), ("train", "--prior-only"), ("promote",), ("gate",), ROLLBACK, ("serve", "--port", "0")],
     ids=" ".join,
 )
 @pytest.mark.parametrize("place", ["home", "home/inside"])
@@ -323,7 +335,7 @@ def test_a_state_folder_that_may_not_be_written_is_refused_before_anything_is_ma
 
 def test_before_the_first_promotion_there_is_nothing_to_serve_or_to_go_back_to(crs: Crs) -> None:
     refused(crs("serve", "--port", "0"), STORE, "no model is promoted yet", "crs train")
-    refused(crs("rollback"), STORE, "no earlier promotion is on record")
+    refused(crs(*ROLLBACK), STORE, "no earlier promotion is on record")
 
 
 def test_a_damaged_live_name_is_not_served(crs: Crs, tmp_path: Path) -> None:
@@ -346,6 +358,10 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> "dict[str, subprocess.Comp
         "evaluate first": run(home.folder, "evaluate", cohort),
         "promote first": run(home.folder, "promote"),
         "train": run(home.folder, "train", "--prior-only"),
+        "promote unapproved": run(home.folder, "promote"),
+        "approve": run(home.folder, "approve", "--by", "Ada", "--role", "owner", "--meaning", "reviewed"),
+        "approve again": run(home.folder, "approve", "--by", "ADA ", "--role", "lead", "--meaning", "reviewed"),
+        "approve other": run(home.folder, "approve", "--by", "Bo", "--role", "lead", "--meaning", "reviewed"),
         "promote": run(home.folder, "promote"),
     }
     live = home.live.read_bytes()
@@ -369,8 +385,16 @@ def test_before_the_first_training_there_is_no_champion_and_no_challenger(said: 
 @pytest.mark.slow
 def test_a_bundle_of_published_rates_is_trained_and_promoted(said: Said) -> None:
     assert [said[verb].returncode for verb in ("train", "promote")] == [0, 0]
-    assert "next: crs promote --version 1" in said["train"].stdout
+    assert "next: crs gate --version 1" in said["train"].stdout
     assert "version 1 is live: crs-risk:" in said["promote"].stdout
+
+
+@pytest.mark.slow
+def test_nothing_is_promoted_before_two_people_have_approved(said: Said) -> None:
+    refused(said["promote unapproved"], GATE, "0 of 2 people have approved; next: crs approve --version 1")
+    assert "recorded: 1 of 2 approvals of version 1" in said["approve"].stdout
+    refused(said["approve again"], USAGE, "--by: this person has approved this verdict already")
+    assert "next: crs promote --version 1" in said["approve other"].stdout
 
 
 @pytest.mark.slow

@@ -76,7 +76,7 @@ def _verbs(name: str, command: Any) -> Iterator[tuple[str, set[str]]]:
 
 
 def verb_of(words: list[str]) -> str:
-    return " ".join(words[:2]) if words[:1] == ["cohort"] else words[0]
+    return " ".join(words[:2]) if words[0] in ("audit", "cohort", "outcomes") else words[0]
 
 
 def options_of(words: list[str]) -> set[str]:
@@ -142,7 +142,9 @@ def project() -> dict[str, Any]:
     return body
 
 
-@pytest.mark.parametrize(("entry", "verb"), [("main", "train"), ("tune", "tune"), ("evaluate",) * 2, ("promote",) * 2])
+@pytest.mark.parametrize(
+    ("entry", "verb"), [("main", "train"), ("recalibrate",) * 2, ("tune", "tune"), ("evaluate",) * 2, ("promote",) * 2]
+)
 def test_each_entry_point_calls_its_verb_with_options_it_takes(project: dict[str, Any], entry: str, verb: str) -> None:
     command = project["entry_points"][entry]["command"]
     words = command.split("python crs.py ")[1].split()
@@ -151,7 +153,7 @@ def test_each_entry_point_calls_its_verb_with_options_it_takes(project: dict[str
 
 
 def test_entry_points_use_each_parameter_they_declare_and_no_other(project: dict[str, Any]) -> None:
-    assert set(project["entry_points"]) == {"main", "tune", "evaluate", "promote"}
+    assert set(project["entry_points"]) == {"main", "recalibrate", "tune", "evaluate", "promote"}
     for entry in project["entry_points"].values():
         used = re.findall(r"(?<!\{)\{([a-z_]+)\}(?!\})", entry["command"])
         assert set(used) == set(entry["parameters"])

@@ -12,17 +12,24 @@ from features.spec import Spec
 from training.table import Table
 
 Array = NDArray[np.float64]
+
+#: Rows from which a baseline is fitted, at most.
+ENOUGH_ROWS = 50_000
 #: Published scores that are compared by rank where their inputs exist: name -> column of the row.
 SCORES = {"easix": "easix_log2", "m_easix": "m_easix_log2"}
 
 
-def out_of_fold(part: Table, fold_of: NDArray[np.int64], outcome: int) -> dict[str, Array]:
-    """(N,) log-odds of the two fitted baselines, each row's from the other folds. fold_of: (N,)."""
-    held = {name: np.empty(len(part)) for name in FITTED}
+def out_of_fold(table: Table, rows: NDArray[np.int64], fold_of: NDArray[np.int64], outcome: int) -> dict[str, Array]:
+    """(n,) log-odds of the two fitted baselines on those rows, each from the other folds. rows, fold_of: (n,).
+
+    Of more than `ENOUGH_ROWS` every so many-th teaches: hundreds of coefficients are settled long before that.
+    """
+    held = {name: np.empty(len(rows)) for name in FITTED}
     for fold in np.unique(fold_of):
-        train, test = part.take(fold_of != fold), part.take(fold_of == fold)
+        others, own = rows[fold_of != fold], np.flatnonzero(fold_of == fold)
+        train = table.take(others[:: -(-len(others) // ENOUGH_ROWS)])
         for name, baseline in FITTED.items():
-            held[name][fold_of == fold] = baseline(train, test, outcome)
+            held[name][own] = baseline(train, table.take(rows[own]), outcome)
     return held
 
 
@@ -45,8 +52,9 @@ def logistic_regression(train: Table, test: Table, outcome: int) -> Array:
     """(N,) log-odds of an L2-penalised logistic regression on all columns, medians and flags for what is missing."""
     model = _pipeline()
     model.fit(_plain(train), train.label[:, outcome])
-    probability: Array = model.predict_proba(_plain(test))[:, 1]
-    return log_odds_of(probability)
+    starts = range(0, len(test), ENOUGH_ROWS)
+    found = [model.predict_proba(_plain(test.take(np.arange(len(test))[at : at + ENOUGH_ROWS])))[:, 1] for at in starts]
+    return log_odds_of(np.concatenate(found))
 
 
 def _pipeline() -> Pipeline:

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from features.outcomes import OUTCOME_KEYS
 from features.prior import sigmoid
+from training.cluster import side_by_side
 from training.config import Settings
 from training.curves import Bin, calibration_curve
-from training.evaluate import ALL_TIMES, FEWEST, LARGE
+from training.evaluate import ALL_TIMES, FEWEST, fewer
 from training.evaluation_policy import EvaluationPolicy
-from training.fit import in_parallel
 from training.metrics import METRICS, Estimate, Metric, estimate_by, resamples
 from training.net_benefit import alerts_at_sensitivity, net_benefit, ppv_at_sensitivity, treat_all
 from training.subgroups import INDEX_TIME, Words
@@ -94,7 +94,7 @@ class Asked:
 def judge_groups(sample: Sample, settings: Settings, policy: EvaluationPolicy) -> list[Cell]:
     """Everyone, then the groups of each axis, then those of each axis but the index times at each index time."""
     asked = [*_asked(sample, policy.smallest_count)]
-    return in_parallel(lambda one: _judge(sample, one, settings, policy), asked, settings.workers)
+    return side_by_side(_judge, (sample, settings, policy), asked, settings.workers)
 
 
 def _asked(sample: Sample, smallest: int) -> Iterator[Asked]:
@@ -116,7 +116,7 @@ def _at_each_time(sample: Sample, axis: str, group: str, rows: Flags) -> Iterato
         yield Asked(axis, group, time, rows & (times == time), held_back=True)
 
 
-def _judge(sample: Sample, asked: Asked, settings: Settings, policy: EvaluationPolicy) -> Cell:
+def _judge(sample: Sample, settings: Settings, policy: EvaluationPolicy, asked: Asked) -> Cell:
     label, scores, patient = sample.label[asked.rows], sample.scores[:, asked.rows], sample.patient[asked.rows]
     blank = _counted(sample, asked)
     if min(len(set(patient[label == kind].tolist())) for kind in (0, 1)) < FEWEST:
@@ -135,7 +135,7 @@ def _fewer(asked: Asked, rows: int) -> int:
     """By how much fewer resamples a group gets than everyone: there are many groups, and crossed ones most of all."""
     if asked.crossed:
         return 10
-    return 4 if asked.axis != EVERYONE or rows > LARGE else 1
+    return max(4 if asked.axis != EVERYONE else 1, fewer(rows))
 
 
 def _counted(sample: Sample, asked: Asked) -> Cell:

@@ -62,10 +62,11 @@ def _terms(held: Evidence, settings: Settings, spread: Mapping[str, float]) -> t
     keys = sorted(set(np.unique(held.parts.therapy).tolist()) & set(spread))
     own = np.array([spread[key] for key in keys])
     problem = Problem(_design(held, keys), held.label, len(np.unique(held.course)) / len(held.label))
-    scale = max(LOCAL_SCALES, key=lambda one: problem.evidence(_prior(settings, own, one, believed=False)))
-    doubting, believing = (_prior(settings, own, scale, believed) for believed in (False, True))
-    gained = problem.evidence(believing) - problem.evidence(doubting)
-    found = problem.fit(believing if gained > settings.evidence_needed else doubting).tolist()
+    tried = {scale: problem.tried(_prior(settings, own, scale, believed=False)) for scale in LOCAL_SCALES}
+    scale = max(LOCAL_SCALES, key=lambda one: tried[one].evidence)
+    doubting, believing = tried[scale], problem.tried(_prior(settings, own, scale, believed=True))
+    gained = believing.evidence - doubting.evidence
+    found = (believing if gained > settings.evidence_needed else doubting).at.tolist()
     terms = Terms(*found[:_EARLY], *(max(slope, 0.0) for slope in found[_EARLY:_MEMBERS]))
     return terms, dict(zip(keys, found[_MEMBERS:], strict=True))
 
@@ -113,21 +114,37 @@ def _prior(settings: Settings, own: Array, scale: float, believed: bool) -> Norm
 
 
 @dataclass(frozen=True, slots=True)
+class Tried:
+    """What one prior came to. at: (k,) coefficients."""
+
+    at: Array
+    evidence: float
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
-    """A penalised logistic fit: design (n, k), label (n,), and the weight of each row."""
+    """A penalised logistic fit: design (n, k), label (n,), the weight of each row, and what is added to its score."""
 
     design: Array
     label: Array
     weight: float
+    offset: Array | float = 0.0
 
     def fit(self, prior: Normal) -> Array:
         """(k,) the coefficients."""
-        return penalised_logistic(self.design, self.label, prior.centre, prior.spread, weight=self.weight)
+        return penalised_logistic(self.design, self.label, prior.centre, prior.spread, self.offset, self.weight)
 
     def evidence(self, prior: Normal) -> float:
         """Log of the probability of the labels under the prior, up to a constant, by Laplace's approximation."""
+        return self.tried(prior).evidence
+
+    def tried(self, prior: Normal) -> "Tried":
+        """The coefficients under a prior, and its `evidence`."""
         at = self.fit(prior)
-        score = self.design @ at
+        return Tried(at, self._evidence(prior, at))
+
+    def _evidence(self, prior: Normal, at: Array) -> float:
+        score = self.design @ at + self.offset
         p = sigmoid(score)
         curvature = (self.design.T * (self.weight * p * (1 - p))) @ self.design + np.diag(1.0 / np.square(prior.spread))
         fitted = self.weight * float(np.sum(self.label * score - np.logaddexp(0.0, score)))

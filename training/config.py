@@ -15,6 +15,7 @@ class Settings:
     fewest_events: an outcome with fewer events (courses) is answered from its published rate, not fitted.
     rounds: most trees; cross-validation picks how many are used. The penalties are absolute, so that they bind on tens
     of events and fade on thousands. alert_sensitivity, alert_rate: by which the two thresholds of a band are chosen.
+    test_share: share of the patients whose courses are locked away from training and tuning, see data.locked.
     """
 
     seed: int = 20260101
@@ -40,6 +41,7 @@ class Settings:
     interval_resamples: int = 60
     alert_sensitivity: float = 0.9
     alert_rate: float = 0.2
+    test_share: float = 0.2
     workers: int = 2
 
     def to_json(self) -> dict[str, Any]:
@@ -101,5 +103,6 @@ RANGES: dict[str, tuple[float, float]] = {
     "interval_resamples": (1, 10_000),
     "alert_sensitivity": (0.01, 1),
     "alert_rate": (0.001, 0.999),
+    "test_share": (0, 0.5),
     "workers": (1, 256),
 }

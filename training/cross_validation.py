@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 
 from features.outcomes import MILDER, OUTCOME_KEYS
 from training import baselines
+from training.cluster import side_by_side
 from training.evaluate import Recipe, Result, judge, published
 from training.fit import Fitted, fit_outcome, milder_signal, predict_outcome
-from training.table import Table, fold_of_rows
+from training.table import Table, fold_of_rows, spread_out
 
 Array = NDArray[np.float64]
 
@@ -31,24 +32,38 @@ def judge_outcomes(table: Table, recipe: Recipe, scores: Mapping[int, Mapping[st
 
 
 def out_of_fold_scores(table: Table, recipe: Recipe, outcomes: Sequence[int]) -> dict[int, dict[str, Array]]:
-    """Outcome -> predictor -> (repeats, N) log-odds, each row's from models that did not see its patient."""
-    settings = recipe.settings
-    repeats = [_one_repeat(table, recipe, outcomes, settings.seed + repeat) for repeat in range(settings.repeats)]
-    return {
-        place: {name: np.array([one[place][name] for one in repeats]) for name in repeats[0][place]}
-        for place in outcomes
-    }
+    """Outcome -> predictor -> (repeats, N) log-odds, each row's from models that did not see its patient.
+
+    Each fold of each repeat is a task of its own on a cluster; here they come one after another, because the fits
+    inside a fold go side by side.
+    """
+    seeds = [recipe.settings.seed + repeat for repeat in range(recipe.settings.repeats)]
+    folds = [dealt(table, outcomes, recipe.settings.folds, seed) for seed in seeds]
+    asked = [(repeat, fold) for repeat, fold_of in enumerate(folds) for fold in np.unique(fold_of).tolist()]
+    tested = side_by_side(_tested, (table, recipe, outcomes, folds), asked, workers=1)
+    model = np.full((len(seeds), len(table), len(OUTCOME_KEYS)), np.nan)
+    for (repeat, fold), found in zip(asked, tested, strict=True):
+        model[repeat, folds[repeat] == fold] = found
+    return {place: _beside(table, folds, place, model[:, :, place], recipe.settings.workers) for place in outcomes}
 
 
-def _one_repeat(table: Table, recipe: Recipe, outcomes: Sequence[int], seed: int) -> dict[int, dict[str, Array]]:
-    """Outcome -> predictor -> (N,) log-odds, each row's from the other folds; NaN where the outcome is not at risk."""
+def _tested(
+    table: Table, recipe: Recipe, outcomes: Sequence[int], folds: Sequence[NDArray[np.int64]], asked: tuple[int, int]
+) -> Array:
+    """(m, outcomes) log-odds of the rows of one fold of one repeat; NaN where the outcome was not asked for."""
+    repeat, fold = asked
+    return predict_fold(table, recipe, outcomes, folds[repeat] == fold, recipe.settings.seed + repeat)
+
+
+def dealt(table: Table, outcomes: Sequence[int], folds: int, seed: int) -> NDArray[np.int64]:
+    """(N,) fold of each row: whole patients, dealt evenly by how many of the outcomes came."""
     graver = np.nansum(table.label[:, list(outcomes)], axis=1).astype(np.int64)
-    fold_of = fold_of_rows(table.patient, graver, recipe.settings.folds, seed)
-    model = np.full((len(table), len(OUTCOME_KEYS)), np.nan)
-    for fold in np.unique(fold_of):
-        train, test = table.take(fold_of != fold), table.take(fold_of == fold)
-        model[fold_of == fold] = predict_all(fit_all(train, recipe, outcomes, seed), test)
-    return {place: _beside(table, fold_of, place, model[:, place]) for place in outcomes}
+    return fold_of_rows(table.patient, graver, folds, seed)
+
+
+def predict_fold(table: Table, recipe: Recipe, outcomes: Sequence[int], test: NDArray[np.bool_], seed: int) -> Array:
+    """(m, outcomes) log-odds of the m rows of one fold, by models of all other rows. test: (N,) the fold's rows."""
+    return predict_all(fit_all(table.take(~test), recipe, outcomes, seed), table.take(test))
 
 
 def fit_all(table: Table, recipe: Recipe, outcomes: Sequence[int], seed: int) -> dict[int, Fitted]:
@@ -69,16 +84,16 @@ def predict_all(fitted: Mapping[int, Fitted], table: Table) -> Array:
     return found
 
 
-def _beside(table: Table, fold_of: NDArray[np.int64], place: int, model: Array) -> dict[str, Array]:
-    """The model's scores and those of the baselines in the same folds, on the rows at risk."""
+def _beside(
+    table: Table, folds: Sequence[NDArray[np.int64]], place: int, model: Array, workers: int
+) -> dict[str, Array]:
+    """(repeats, N) the model's scores and those of the baselines in the same folds, NaN but on the rows at risk."""
     rows = np.flatnonzero(table.usable(place))
-    fitted = baselines.out_of_fold(table.take(rows), fold_of[rows], place)
-    held = {"model": model[rows], **fitted, "published_rate": table.prior[rows, place]}
-    return {name: _spread_out(score, rows, len(table)) for name, score in held.items()}
+    fitted = side_by_side(_baselines, (table, rows, place), [fold_of[rows] for fold_of in folds], workers)
+    held = {"model": model[:, rows], **{name: np.array([one[name] for one in fitted]) for name in fitted[0]}}
+    rate = np.broadcast_to(table.prior[rows, place], (len(folds), len(rows)))
+    return {name: spread_out(score, rows, len(table)) for name, score in {**held, "published_rate": rate}.items()}
 
 
-def _spread_out(score: Array, rows: NDArray[np.int64], n: int) -> Array:
-    """(n,) the scores at their rows, NaN elsewhere."""
-    found = np.full(n, np.nan)
-    found[rows] = score
-    return found
+def _baselines(table: Table, rows: NDArray[np.int64], place: int, fold_of: NDArray[np.int64]) -> Mapping[str, Array]:
+    return baselines.out_of_fold(table, rows, fold_of, place)

@@ -11,8 +11,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from data.files import find_table, read_table
-from data.tables import TABLES, Cohort, cohort_from_frames
+from data.tables import Cohort, Frames, read_frames
 from features.catalogue import Catalogue
 from features.errors import DataError, UsageError
 from training import (
@@ -26,7 +25,7 @@ from training import (
     diagnose_values,
 )
 from training.diagnose_findings import CODES, SEVERITIES, Finding
-from training.diagnose_material import Frames, Material, material
+from training.diagnose_material import Material, material
 
 Check = Callable[[Material], list[Finding]]
 CHECKS: tuple[Check, ...] = (
@@ -79,9 +78,8 @@ def overrides(codes: Iterable[str], reasons: Iterable[str]) -> tuple[Override, .
 
 def read(folder: Path, derive_grades: bool = False) -> tuple[Cohort, Frames]:
     """A cohort with the tables it was read from; errors as data.tables.read_cohort."""
-    courses, observations, events = (read_table(find_table(folder, table)) for table in TABLES)
-    cohort = cohort_from_frames(courses, observations, events, derive_grades=derive_grades)
-    return cohort, Frames(courses, observations, events)
+    frames = read_frames(folder)
+    return frames.cohort(derive_grades=derive_grades), frames
 
 
 def diagnose(cohort: Cohort, frames: Frames, catalogue: Catalogue) -> tuple[Finding, ...]:

@@ -11,7 +11,7 @@ from data.clock import UNKNOWN_START, row_seconds
 from data.cohort import Layer, layers
 from data.labels import Labels, label_layers
 from data.sieve import Sieve, numbers, words
-from data.tables import Cohort
+from data.tables import Cohort, Frames
 from features.catalogue import Catalogue, fold_unit
 from features.course import HOUR
 from training.diagnose_policy import limits
@@ -21,15 +21,6 @@ Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 #: A fixed seed: the same data get the same findings.
 SEED = 20261121
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Frames:
-    """The three canonical tables as they came."""
-
-    courses: pd.DataFrame
-    observations: pd.DataFrame
-    events: pd.DataFrame
 
 
 @dataclass(frozen=True, slots=True, eq=False)

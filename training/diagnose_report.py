@@ -8,12 +8,11 @@ from rich.console import Console
 from rich.table import Table
 
 from data.mapping import convert_extract, read_mapping
-from data.tables import Cohort, cohort_from_frames
+from data.tables import Cohort, Frames
 from features.catalogue import load
 from features.errors import UsageError
 from training.diagnose import check_findings, diagnose, read, to_json
 from training.diagnose_findings import SEVERITIES, Finding
-from training.diagnose_material import Frames
 
 #: Every row of an extract may be refused and is looked at all the same.
 ANY_SHARE = 1.0
@@ -58,9 +57,7 @@ def _read(
         raise UsageError("--data", "no extract given", "name the file that the mapping describes")
     tables = convert_extract(extract, read_mapping(mapping))
     frames = Frames(tables.courses, tables.observations, tables.events)
-    return cohort_from_frames(
-        *(tables.courses, tables.observations, tables.events), ANY_SHARE, None, derive_grades
-    ), frames
+    return frames.cohort(ANY_SHARE, derive_grades), frames
 
 
 def table(findings: Iterable[Finding]) -> Table:

@@ -21,6 +21,7 @@ from features.prior import sigmoid
 from features.spec import Spec
 from training import baselines
 from training.assemble import build_table
+from training.cluster import side_by_side
 from training.config import Settings
 from training.fit import Plan
 from training.level import spreads
@@ -31,8 +32,9 @@ Array = NDArray[np.float64]
 
 #: Fewer events or non-events than this, and a group gets counts but no metrics.
 FEWEST = 5
-#: Groups of more rows than this are resampled a quarter as often: their intervals are narrow anyway.
-LARGE = 5000
+#: Groups of more rows than the first are resampled a quarter as often, of more than the second a sixteenth: their
+#: intervals are narrow anyway.
+LARGE, VERY_LARGE = 5000, 100_000
 #: Baselines are compared by these alone.
 COMPARED = ("auroc", "log_loss", "brier")
 ALL_TIMES = "all"
@@ -54,11 +56,10 @@ class Result:
 
 def judge(table: Table, outcome: int, scores: Mapping[str, Array], settings: Settings) -> list[Result]:
     """Metrics of each predictor on one outcome; scores: predictor -> (repeats, N) log-odds, NaN where absent."""
-    return [
-        _judge_one(table, outcome, name, predictor, score, group, settings)
-        for name, group in _groups(table, table.usable(outcome))
-        for predictor, score in scores.items()
-    ]
+    groups = _groups(table, table.usable(outcome))
+    asked = [(name, group, predictor) for name, group in groups for predictor in scores]
+    shared = (outcome, table.label[:, outcome], table.patient, scores, settings)
+    return side_by_side(_judge_one, shared, asked, settings.workers)
 
 
 def _groups(table: Table, usable: NDArray[np.bool_]) -> list[tuple[str, NDArray[np.bool_]]]:
@@ -71,22 +72,31 @@ def _groups(table: Table, usable: NDArray[np.bool_]) -> list[tuple[str, NDArray[
 
 
 def _judge_one(
-    table: Table,
     outcome: int,
-    name: str,
-    predictor: str,
-    score: Array,
-    group: NDArray[np.bool_],
+    labels: Array,
+    patient: NDArray[np.int64],
+    scores: Mapping[str, Array],
     settings: Settings,
+    asked: tuple[str, NDArray[np.bool_], str],
 ) -> Result:
+    """One predictor in one group. labels, patient: (N,). asked: name of the group, its rows (N,), the predictor."""
+    name, group, predictor = asked
+    score = scores[predictor]
     rows = group & ~np.isnan(score).any(axis=0)
-    label = table.label[rows, outcome]
+    label = labels[rows]
     events = int(label.sum())
     metrics: dict[str, Estimate] = {}
     if min(events, len(label) - events) >= FEWEST:
-        draws = settings.bootstrap if len(label) <= LARGE else settings.bootstrap // 4
-        metrics = estimate(label, score[:, rows], table.patient[rows], draws, settings.seed, _metrics_of(predictor))
+        draws = settings.bootstrap // fewer(len(label))
+        metrics = estimate(label, score[:, rows], patient[rows], draws, settings.seed, _metrics_of(predictor))
     return Result(OUTCOME_KEYS[outcome], name, predictor, len(label), events, metrics)
+
+
+def fewer(rows: int) -> int:
+    """By how much fewer resamples a group of so many rows gets."""
+    if rows > VERY_LARGE:
+        return 16
+    return 4 if rows > LARGE else 1
 
 
 def _metrics_of(predictor: str) -> Iterable[str]:
@@ -137,8 +147,12 @@ def bundle_scores(
 
 def _as_served(predictor: Predictor, table: Table) -> Array:
     """(N, outcomes) log-odds of the probabilities as they are answered: coherent across grades."""
-    own = predictor.log_odds(table.values, parts_of(table))
-    return log_odds_of(coherent(np.where(table.reached, 1.0, sigmoid(own))))
+    return as_served(table, predictor.log_odds(table.values, parts_of(table)))
+
+
+def as_served(table: Table, log_odds: Array) -> Array:
+    """(N, outcomes) log-odds of the probabilities that come of these once they are coherent across grades."""
+    return log_odds_of(coherent(np.where(table.reached, 1.0, sigmoid(log_odds))))
 
 
 def true_risk(table: Table, cohort: Cohort, truth: Path) -> dict[str, Array]:

@@ -16,14 +16,16 @@ from features.catalogue import load
 from features.errors import UsageError
 from features.home import Home
 from features.predict import Predictor
+from training import diagnose as checks
 from training.breadth import Cell, Sample, judge_groups
 from training.config import Settings
 from training.cross_validation import judge_outcomes
 from training.designs import Design, Predicted, Split, put_to_test
+from training.diagnose import Override
 from training.effects import mean_effects
 from training.evaluate import Result, bundle_scores, flat, judge
 from training.evaluation_policy import EvaluationPolicy, evaluation_policy
-from training.flows import console, show
+from training.flows import check_data, console, show
 from training.report import page
 from training.report_document import Judged, document, exported
 from training.reporting_facts import of_evaluation
@@ -36,7 +38,10 @@ from training.tripod import reporting
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked of `crs evaluate`. version: of the external design. out: results as JSON. report: the page."""
+    """What is asked of `crs evaluate`. version: of the external design. out: results as JSON. report: the page.
+
+    overrides: data checks that somebody answers for; the designs that make models of the cohort look at the data first.
+    """
 
     folder: Path
     design: Design
@@ -45,6 +50,7 @@ class Request:
     out: Path | None = None
     report: Path | None = None
     derive_grades: bool = False
+    overrides: tuple[Override, ...] = ()
 
 
 def design_named(text: str, cross_validate: bool) -> Design:
@@ -67,23 +73,33 @@ def cut_at(day: str) -> float | None:
 
 def evaluate(home: Home, request: Request, settings: Settings, uri: str | None) -> list[Result]:
     """Judge by one design; says so where a version is judged on the very cohort that it was trained on."""
-    cohort = read_cohort(request.folder, derive_grades=request.derive_grades)
+    cohort = _cohort(request)
     external = request.design is Design.EXTERNAL
     found = _version(home, request, cohort, settings, uri) if external else _recipe(request, cohort, settings)
     show(found.results)
     judged = _judged(found, request, cohort, settings)
     body = document(judged, settings.to_json(), evaluation_policy(), f"{datetime.now(UTC):%Y-%m-%d}")
-    body["trained_here"] = external and found.trained_on["fingerprint"] == cohort.fingerprint
+    body["trained_here"] = external and trained_here(found.about, cohort)
     body["reporting"] = reporting(of_evaluation(body, found.card, found.about, found.tested.spec))
     documents = _documents(body, exported(found.results, judged.cells))
     _write(request, documents)
     facts = {"data_fingerprint": cohort.fingerprint, "design": str(request.design)}
     facts |= {key: str(value) for key, value in settings.to_json().items()}
+    facts |= {f"override.{one.code}": one.reason for one in request.overrides}
     from training import tracking
 
     run = tracking.log_run(home, found.run, facts, flat(found.results), documents, uri)
     console.print(f"recorded in MLflow as run {run}")
     return list(found.results)
+
+
+def _cohort(request: Request) -> Cohort:
+    """The cohort; where models are made of it, one that the data checks do not refuse, or that somebody answers for."""
+    if request.design is Design.EXTERNAL:
+        return read_cohort(request.folder, derive_grades=request.derive_grades)
+    cohort, frames = checks.read(request.folder, request.derive_grades)
+    check_data(cohort, frames, request.folder, request.overrides)
+    return cohort
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +125,7 @@ def _recipe(request: Request, cohort: Cohort, settings: Settings) -> Found:
     name = request.folder.resolve().name
     tested, recipe = put_to_test(request.design, cohort, load(), settings, request.split, console.print)
     results = judge_outcomes(tested.table, recipe, tested.scores)
-    card, about = recipe_facts(cohort, name, settings)
+    card, about = recipe_facts(cohort, name, settings, request.overrides)
     model = {"name": "Recipe of CRS Risk", "code commit": str(about["code_commit"])}
     verb = "cross-validate" if request.design is Design.INTERNAL else f"evaluate {request.design}"
     return Found(tested, results, model, card, about, f"{verb} {name}", {})
@@ -124,8 +140,8 @@ def _version(home: Home, request: Request, cohort: Cohort, settings: Settings, u
         registered = tracking.fetch(home, request.version, held, uri)
         predictor = Predictor(bundle.read(held), load())
     about, card = predictor.bundle.about, predictor.bundle.card
-    if about["trained_on"]["fingerprint"] == cohort.fingerprint:
-        console.print("CAUTION: the version was trained on this very cohort; these figures say nothing of new courses")
+    if trained_here(about, cohort):
+        console.print("CAUTION: the version learnt from this very cohort; these figures say nothing of new courses")
     table, scores = bundle_scores(predictor, cohort, settings, truth_of(request.folder))
     results = [result for place, one in scores.items() for result in judge(table, place, one, settings)]
     model = {
@@ -140,6 +156,12 @@ def _version(home: Home, request: Request, cohort: Cohort, settings: Settings, u
     effects = mean_effects(predictor, cohort, rows, settings.seed, settings.workers)
     tested = Predicted(Design.EXTERNAL, table, predictor.bundle.spec, scores)
     return Found(tested, results, model, card, about, run, effects)
+
+
+def trained_here(about: Mapping[str, Any], cohort: Cohort) -> bool:
+    """Whether a version was trained or recalibrated on this cohort, or on all of it but its locked patients."""
+    learnt_from = [about["trained_on"], *(one["data"] for one in about.get("recalibrations", ()))]
+    return any(cohort.fingerprint in (one["fingerprint"], one.get("source_fingerprint")) for one in learnt_from)
 
 
 def _judged(found: Found, request: Request, cohort: Cohort, settings: Settings) -> Judged:

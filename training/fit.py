@@ -1,9 +1,7 @@
 """Fitting one outcome: a small booster that starts from the prior, its out-of-fold scores, and its calibration."""
 
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import xgboost
@@ -11,15 +9,14 @@ from numpy.typing import NDArray
 
 from features.calibration import Calibration, Parts, Shares
 from features.outcomes import MILDER
-from features.predict import sum_of_leaves
 from features.spec import Spec
 from training.calibrate import Evidence, calibrate, take
+from training.cells import Cells, Matrix, folder_for
+from training.cluster import side_by_side
 from training.config import Settings
 from training.table import Table, fold_of_rows
 
 Array = NDArray[np.float64]
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,36 +55,46 @@ class Fitted:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """The usable rows of one outcome: what the trees see, what calibration sees, and the label."""
+    """The usable rows of one outcome, n of them: what the trees see, what calibration sees, and the label.
 
-    part: Table
+    cells: which rows of the table the trees see; its values are not copied. course, patient: (n,).
+    """
+
+    cells: Cells
     parts: Parts
     label: Array
+    course: NDArray[np.int64]
+    patient: NDArray[np.int64]
     plan: Plan
 
     @classmethod
-    def of(cls, part: Table, plan: Plan, milder: Array | None) -> "Task":
-        return cls(part, part.parts(plan.outcome, milder), part.label[:, plan.outcome], plan)
+    def of(cls, table: Table, plan: Plan, milder: Array | None) -> "Task":
+        """milder: (N,) what the trees of the milder outcome say."""
+        rows = np.flatnonzero(table.usable(plan.outcome))
+        parts, label = take(table.parts(plan.outcome, milder), rows), table.label[rows, plan.outcome]
+        return cls(Cells(table.values, rows), parts, label, table.course[rows], table.patient[rows], plan)
+
+    def __len__(self) -> int:
+        return len(self.label)
 
     def take(self, which: NDArray[np.bool_]) -> "Task":
-        return Task(self.part.take(which), take(self.parts, which), self.label[which], self.plan)
+        course, patient = self.course[which], self.patient[which]
+        return Task(self.cells.take(which), take(self.parts, which), self.label[which], course, patient, self.plan)
 
     def calibrate(self, trees: Array) -> Calibration:
-        held = Evidence(self.parts, trees, self.label, self.part.course)
-        return calibrate(held, self.plan.settings, self.plan.spread)
+        return calibrate(Evidence(self.parts, trees, self.label, self.course), self.plan.settings, self.plan.spread)
 
     def start(self) -> Calibration:
         """The prior brought to the local level, with what the milder outcome's trees say, without trees of its own."""
-        return self.calibrate(np.zeros(len(self.label)))
+        return self.calibrate(np.zeros(len(self)))
 
-    def matrix(self, level: Calibration) -> xgboost.DMatrix:
-        return xgboost.DMatrix(
-            self.part.values,
-            label=self.label,
-            base_margin=level.combine(self.parts, np.zeros(len(self.label))),
-            feature_names=list(self.plan.spec.names),
-            nthread=1,
-        )
+    def matrix(self, level: Calibration) -> Matrix:
+        """Where the trees start."""
+        return Matrix(self.cells, self.label, self.margin(level), list(self.plan.spec.names))
+
+    def margin(self, level: Calibration) -> Array:
+        """(n,) log-odds without trees."""
+        return level.combine(self.parts, np.zeros(len(self)))
 
 
 def fit_outcome(table: Table, plan: Plan, milder: Array | None = None) -> Fitted:
@@ -95,12 +102,11 @@ def fit_outcome(table: Table, plan: Plan, milder: Array | None = None) -> Fitted
 
     milder: (N,) `Fitted.signal` of the next milder outcome, None where there is none or it was not fitted.
     """
-    rows = np.flatnonzero(table.usable(plan.outcome))
-    task = Task.of(table.take(rows), plan, None if milder is None else milder[rows])
-    fold_of = fold_of_rows(task.part.patient, task.label.astype(np.int64), plan.settings.folds, plan.seed)
-    rounds, boosters = _out_of_fold(task, fold_of)
-    trees = _by_fold(boosters, task.part, fold_of)
-    log_odds = np.empty(len(rows))
+    task = Task.of(table, plan, milder)
+    fold_of = fold_of_rows(task.patient, task.label.astype(np.int64), plan.settings.folds, plan.seed)
+    rounds, boosters = _out_of_fold(table, plan, milder, fold_of)
+    trees = _by_fold(boosters, task.cells, fold_of)
+    log_odds = np.empty(len(task))
     for fold in np.unique(fold_of):
         own = fold_of == fold
         log_odds[own] = task.take(~own).calibrate(trees[~own]).combine(take(task.parts, own), trees[own])
@@ -108,7 +114,7 @@ def fit_outcome(table: Table, plan: Plan, milder: Array | None = None) -> Fitted
     calibration = task.calibrate(trees)
     signal = calibration.shares(table.parts(plan.outcome, milder), _elsewhere(table, task, fold_of, boosters, booster))
     saved = bytes(booster.save_raw("ubj")) if booster is not None else None
-    return Fitted(saved, calibration, rounds, rows, log_odds, signal.signal)
+    return Fitted(saved, calibration, rounds, task.cells.rows, log_odds, signal.signal)
 
 
 def predict_outcome(fitted: Fitted, table: Table, outcome: int, milder: Array | None = None) -> Shares:
@@ -117,7 +123,7 @@ def predict_outcome(fitted: Fitted, table: Table, outcome: int, milder: Array | 
     if fitted.booster is not None:
         booster = xgboost.Booster({"nthread": 1})
         booster.load_model(bytearray(fitted.booster))
-        trees = sum_of_leaves(booster, table.values).astype(float)
+        trees = all_cells(table).leaves(booster).astype(float)
     return fitted.calibration.shares(table.parts(outcome, milder), trees)
 
 
@@ -127,22 +133,26 @@ def milder_signal(fitted: Mapping[int, Fitted], place: int) -> Array | None:
     return fitted[milder].signal if milder is not None and milder in fitted else None
 
 
-def _out_of_fold(task: Task, fold_of: NDArray[np.int64]) -> tuple[int, list[xgboost.Booster]]:
+def all_cells(table: Table) -> Cells:
+    """Every row of a table."""
+    return Cells(table.values, np.arange(len(table)))
+
+
+def _out_of_fold(
+    table: Table, plan: Plan, milder: Array | None, fold_of: NDArray[np.int64]
+) -> tuple[int, list[xgboost.Booster]]:
     """The number of trees with the least out-of-fold log loss, and each fold's booster of the other folds with it."""
-    fitted = in_parallel(
-        lambda fold: _judged(task.take(fold_of != fold), task.take(fold_of == fold)),
-        np.unique(fold_of),
-        task.plan.settings.workers,
-    )
+    shared = (table, plan, milder, fold_of)
+    fitted = side_by_side(_judged, shared, np.unique(fold_of).tolist(), plan.settings.workers)
     rounds = int(np.argmin(np.sum([losses for _, losses in fitted], axis=0)))
     return rounds, [booster[:rounds] for booster, _ in fitted] if rounds else []
 
 
-def _by_fold(boosters: list[xgboost.Booster], part: Table, fold_of: NDArray[np.int64]) -> Array:
+def _by_fold(boosters: list[xgboost.Booster], cells: Cells, fold_of: NDArray[np.int64]) -> Array:
     """(n,) sum of the leaves, of each row by its own fold's booster; 0 where there are no trees. fold_of: (n,)."""
-    trees = np.zeros(len(part))
+    trees = np.zeros(len(cells))
     for fold, booster in enumerate(boosters):
-        trees[fold_of == fold] = sum_of_leaves(booster, part.values[fold_of == fold])
+        trees[fold_of == fold] = cells.take(fold_of == fold).leaves(booster)
     return trees
 
 
@@ -157,35 +167,47 @@ def _elsewhere(
     if booster is None:
         return np.zeros(len(table))
     own = np.full(int(table.patient.max()) + 1, -1)
-    own[task.part.patient] = fold_of
-    trees = _by_fold(boosters, table, own[table.patient])
+    own[task.patient] = fold_of
+    every = all_cells(table)
+    trees = _by_fold(boosters, every, own[table.patient])
     unseen = own[table.patient] < 0
     if unseen.any():
-        trees[unseen] = sum_of_leaves(booster, table.values[unseen])
+        trees[unseen] = every.take(unseen).leaves(booster)
     return trees
 
 
-def _judged(learn: Task, judge: Task) -> tuple[xgboost.Booster, Array]:
-    """A booster of the most trees allowed, and its summed log loss on the judged rows after 0, 1, 2, ... trees."""
-    level, settings = learn.start(), learn.plan.settings
+def _judged(
+    table: Table, plan: Plan, milder: Array | None, fold_of: NDArray[np.int64], fold: int
+) -> tuple[xgboost.Booster, Array]:
+    """A booster of the other folds with the most trees allowed, and its log loss on this one after 0, 1, 2, ... trees.
+
+    The losses are sums over the rows. fold_of: (n,) of the usable rows.
+    """
+    task = Task.of(table, plan, milder)
+    learn, judge = task.take(fold_of != fold), task.take(fold_of == fold)
+    level, settings = learn.start(), plan.settings
     record: dict[str, dict[str, list[float]]] = {}
-    booster = xgboost.train(
-        parameters(learn.plan.spec, settings),
-        learn.matrix(level),
-        settings.rounds,
-        evals=[(judge.matrix(level), "test")],
-        evals_result=record,
-        verbose_eval=False,
-    )
-    start = level.combine(judge.parts, np.zeros(len(judge.label)))
+    with folder_for(learn.cells) as beside:
+        matrix = learn.matrix(level).binned(beside)
+        booster = xgboost.train(
+            parameters(plan.spec, settings),
+            matrix,
+            settings.rounds,
+            evals=[(judge.matrix(level).binned(beside, like=matrix), "test")],
+            evals_result=record,
+            verbose_eval=False,
+        )
+        del matrix
+    start = judge.margin(level)
     without = float(np.sum(np.logaddexp(0.0, start) - judge.label * start))
-    return booster, np.array([without, *(np.array(record["test"]["logloss"]) * len(judge.label))])
+    return booster, np.array([without, *(np.array(record["test"]["logloss"]) * len(judge))])
 
 
 def train_booster(task: Task, rounds: int) -> xgboost.Booster:
     """A booster of `rounds` trees that start from the prior, brought to the local level."""
-    settings = task.plan.settings
-    return xgboost.train(parameters(task.plan.spec, settings), task.matrix(task.start()), rounds, verbose_eval=False)
+    given = parameters(task.plan.spec, task.plan.settings)
+    with folder_for(task.cells) as beside:
+        return xgboost.train(given, task.matrix(task.start()).binned(beside), rounds, verbose_eval=False)
 
 
 def parameters(spec: Spec, settings: Settings) -> dict[str, object]:
@@ -204,9 +226,3 @@ def parameters(spec: Spec, settings: Settings) -> dict[str, object]:
         "seed": settings.seed,
         "nthread": 1,
     }
-
-
-def in_parallel(work: Callable[[T], R], items: Iterable[T], workers: int) -> list[R]:
-    """Results in order; XGBoost lets go of the interpreter while it fits, so threads are enough."""
-    with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(work, items))

@@ -3,11 +3,8 @@
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table as Grid
 
@@ -16,33 +13,25 @@ from data.attrition import attrition
 from data.cohort import layers
 from data.files import Format
 from data.labels import label_layers, mixed_grading
+from data.locked import TrainingPart, read_training_part
 from data.mapping import convert_extract, read_mapping
 from data.rates import observed_rates
 from data.request import request_body
-from data.tables import Cohort, cohort_from_frames, read_cohort, write_cohort
+from data.tables import Cohort, Frames, cohort_from_frames, read_cohort, write_cohort
 from features.catalogue import load
-from features.errors import DataError, UsageError
+from features.errors import UsageError
 from features.home import Home
 from training import diagnose as checks
 from training import diagnose_report
-from training.config import Settings, from_mapping
-from training.cross_validation import cross_validate_outcomes
-from training.designs import recipe_for
+from training.config import Settings
 from training.diagnose import Override
-from training.evaluate import ALL_TIMES, Result
+from training.evaluate import Result
 from training.train import Trained, prior_only
 from training.train import train as train_cohort
 
 #: Characters to a line where the output is no terminal, so that no column is cut.
 WIDE = 180
 console = Console(soft_wrap=True, highlight=False, markup=False, width=None if sys.stdout.isatty() else WIDE)
-#: What `crs tune` compares, as changes of the given settings: shallower, slower and deeper trees.
-CANDIDATES: tuple[dict[str, Any], ...] = (
-    {},
-    {"max_depth": 2},
-    {"max_depth": 2, "learning_rate": 0.015, "columns_per_tree": 0.2},
-    {"max_depth": 4, "min_child_weight": 20.0},
-)
 
 
 def demo_settings() -> Settings:
@@ -62,7 +51,7 @@ def check(folder: Path, derive_grades: bool = False) -> None:
     cohort = read_cohort(folder, derive_grades=derive_grades)
     console.print(cohort.report.text())
     asked = layers(cohort)
-    grid = _grid("step", "outcome", "index time", "courses")
+    grid = empty_table("step", "outcome", "index time", "courses")
     for row in attrition(cohort, asked, label_layers(cohort, asked)):
         grid.add_row(row.step, row.outcome, row.index_time, str(row.courses))
     console.print(grid)
@@ -74,7 +63,7 @@ def check(folder: Path, derive_grades: bool = False) -> None:
 
 def _show_rates(cohort: Cohort) -> None:
     """Peak grades and onset per therapy, as charted."""
-    grid = _grid("event", "therapy", "courses", ">= 1", ">= 2", ">= 3", "median onset, h")
+    grid = empty_table("event", "therapy", "courses", ">= 1", ">= 2", ">= 3", "median onset, h")
     for one in observed_rates(cohort):
         cells = [str(one.reached[grade]) for grade in (1, 2, 3)]
         grid.add_row(one.event, one.therapy, str(one.courses), *cells, f"{one.onset_hours:.0f}")
@@ -132,29 +121,51 @@ def train(
 
     DataError where a data check refuses the cohort and no override answers for it.
     """
-    cohort, frames = checks.read(folder, derive_grades)
-    if cohort.report.findings:
-        console.print(cohort.report.text())
+    part = learnt_from(folder, settings.test_share, derive_grades)
+    check_data(part.cohort, part.frames, folder, overrides)
+    trained = train_cohort(part.cohort, name, settings, load(), console.print, overrides, part.source_fingerprint)
+    return record(home, trained, folder, uri)
+
+
+def learnt_from(folder: Path, share: float, derive_grades: bool = False) -> TrainingPart:
+    """The courses of a cohort that may be learnt from; says what was rejected and how many courses are locked."""
+    part = read_training_part(folder, share, derive_grades)
+    if part.source_report.findings:
+        console.print(part.source_report.text())
+    if share:
+        console.print(
+            f"locked test set: {part.locked_courses} courses are kept away (test_share {share:g}); "
+            f"{len(part.cohort)} are left to learn from"
+        )
+    return part
+
+
+def check_data(cohort: Cohort, frames: Frames, folder: Path, overrides: Sequence[Override]) -> None:
+    """Say what the data checks find; DataError where one refuses the cohort and no override answers for it."""
     findings = checks.diagnose(cohort, frames, load())
     console.print(f"data checks: {diagnose_report.counted(findings)}; crs diagnose {folder} shows them")
     checks.check_findings(findings, overrides)
-    trained = train_cohort(cohort, name, settings, load(), console.print, overrides)
-    return _record(home, trained, folder, uri)
 
 
 def train_prior_only(home: Home, settings: Settings, uri: str | None) -> str:
     """Register a bundle of published rates alone."""
     bundle = prior_only(load(), "prior-only", settings)
-    return _record(home, Trained(bundle, (), 0), Path("."), uri)
+    return record(home, Trained(bundle, (), 0), Path("."), uri)
 
 
-def _record(home: Home, trained: Trained, source: Path, uri: str | None) -> str:
+def record(home: Home, trained: Trained, source: Path, uri: str | None) -> str:
+    """Show how a new bundle did and register it as the challenger; returns its version."""
+    from audit.ledger import open_ledger
+    from audit.standing import standing
     from training import tracking
+    from training.model_events import register
 
     show(result for result in trained.results if result.index_time in ("0h", "all"))
     registered = tracking.log_training(home, trained, source, uri)
+    with open_ledger(home) as ledger:
+        register(ledger, registered.version, trained.bundle, first=standing(ledger) is None)
     console.print(f"registered as version {registered.version} (challenger), bundle {registered.digest[:16]}")
-    console.print(f"next: crs promote --version {registered.version}")
+    console.print(f"next: crs gate --version {registered.version}")
     console.print(f"MLflow UI: {mlflow_command(home, uri)}")
     return registered.version
 
@@ -164,65 +175,9 @@ def mlflow_command(home: Home, uri: str | None) -> str:
     return f"mlflow ui --backend-store-uri {uri or home.mlflow_uri} --host 127.0.0.1 --port 5000"
 
 
-def promote(home: Home, which: str, uri: str | None) -> None:
-    """Serve a registered version from now on."""
-    from training import promote as promotion
-
-    live = promotion.promote(home, which, uri, console.print)
-    console.print(f"version {live.version} is live: {live.tag}, bundle {live.digest[:16]}")
-
-
-def rollback(home: Home, uri: str | None) -> None:
-    """Serve what was live before."""
-    from training import promote as promotion
-
-    live = promotion.rollback(home, uri)
-    console.print(f"version {live.version} is live again: {live.tag}, bundle {live.digest[:16]}")
-
-
-def _cross_validated(cohort: Cohort, settings: Settings) -> list[Result]:
-    table, recipe, outcomes = recipe_for(cohort, load(), settings, console.print)
-    return cross_validate_outcomes(table, recipe, outcomes)
-
-
-def tune(home: Home, folder: Path, settings: Settings, out: Path, uri: str | None) -> Settings:
-    """Compare a few settings by patient-grouped cross-validation and write the best as TOML."""
-    from training import tracking
-
-    cohort = read_cohort(folder)
-    tried = [replace(settings, **change) for change in CANDIDATES]
-    losses = []
-    for number, candidate in enumerate(tried):
-        results = _cross_validated(cohort, replace(candidate, repeats=1, bootstrap=0))
-        loss = _mean_loss(results)
-        losses.append(loss)
-        facts = {key: str(value) for key, value in candidate.to_json().items()}
-        tracking.log_run(home, f"tune {number}", facts, {"mean_log_loss": loss}, {}, uri)
-        console.print(f"candidate {number + 1} of {len(tried)}: mean log loss {loss:.5f}")
-    best = tried[int(np.argmin(losses))]
-    out.write_text(_toml(best), encoding="utf-8")
-    console.print(f"{out}: the best settings; use them with crs train {folder} --settings {out}")
-    return best
-
-
-def _mean_loss(results: Iterable[Result]) -> float:
-    """Mean log loss of the model over the outcomes, all index times together."""
-    judged = (one for one in results if one.predictor == "model" and one.index_time == ALL_TIMES)
-    found = [one.metrics["log_loss"].value for one in judged if one.metrics]
-    if not found:
-        raise DataError("events", "no outcome has enough events to compare settings", "bring more courses")
-    return float(np.mean(found))
-
-
-def _toml(settings: Settings) -> str:
-    body = settings.to_json()
-    from_mapping(body, "settings")
-    return "".join(f"{key} = {value}\n" for key, value in body.items())
-
-
 def show(results: Iterable[Result]) -> None:
     """The results as a table: rows, events, and each metric with its interval."""
-    grid = _grid("outcome", "index time", "predictor", "rows", "events", "AUROC", "log loss", "slope", "ICI")
+    grid = empty_table("outcome", "index time", "predictor", "rows", "events", "AUROC", "log loss", "slope", "ICI")
     for one in results:
         cells = [_cell(one, name) for name in ("auroc", "log_loss", "calibration_slope", "ici")]
         grid.add_row(one.outcome, one.index_time, one.predictor, str(one.rows), str(one.events), *cells)
@@ -238,11 +193,12 @@ def _cell(result: Result, name: str) -> str:
     return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
 
 
-def _grid(*titles: str) -> Grid:
-    grid = Grid(box=None, pad_edge=False)
+def empty_table(*titles: str) -> Grid:
+    """An empty table with these titles."""
+    found = Grid(box=None, pad_edge=False)
     for title in titles:
-        grid.add_column(title, no_wrap=True)
-    return grid
+        found.add_column(title, no_wrap=True)
+    return found
 
 
 def _format(format: str) -> Format:

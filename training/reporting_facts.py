@@ -33,7 +33,7 @@ def of_training(card: Mapping[str, Any], about: Mapping[str, Any], spec: Spec | 
         **_of_columns(spec),
         **_learnt(card),
         "evaluated_on": "the same courses, out of fold",
-        "design": f"All courses train; performance is out of fold, {about['settings']['folds']} folds by patient",
+        "design": f"{_who_trains(about)}; performance is out of fold, {about['settings']['folds']} folds by patient",
         "prediction": "Out of fold; the number of trees was picked on the same folds, so slightly optimistic",
         "events": _pairs(card["courses_with_outcome"]),
         "performance": found,
@@ -41,6 +41,13 @@ def of_training(card: Mapping[str, Any], about: Mapping[str, Any], spec: Spec | 
         "specification": "The bundle holds boosters, calibration, columns and policy as plain files",
         "updating": "None: trained anew",
     }
+
+
+def _who_trains(about: Mapping[str, Any]) -> str:
+    held = about["trained_on"]
+    if held.get("source_fingerprint", held["fingerprint"]) == held["fingerprint"]:
+        return "All courses train"
+    return f"Courses of {about['settings']['test_share']:.0%} of the patients are locked away; all others train"
 
 
 def of_evaluation(

@@ -1,6 +1,6 @@
 """The training table: every course at every index time as a row, with labels and the patient behind it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -61,6 +61,10 @@ class Table:
             self.indication[which],
         )
 
+    def without_values(self) -> "Table":
+        """The rows with all that is known of them but their columns."""
+        return replace(self, values=np.empty((len(self), 0), dtype=np.float32))
+
     def usable(self, outcome: int) -> NDArray[np.bool_]:
         """(N,) rows that can teach or test an outcome: a known label and a published prior."""
         known: NDArray[np.bool_] = ~np.isnan(self.label[:, outcome]) & ~np.isnan(self.prior[:, outcome])
@@ -102,3 +106,10 @@ def fold_of_rows(patient: NDArray[np.int64], strata: NDArray[np.int64], folds: i
     for number, fold in enumerate(patient_folds(patient.astype(object), strata, folds, repeats=1, seed=seed)):
         fold_of[fold.test] = number
     return fold_of
+
+
+def spread_out(scores: Array, rows: NDArray[np.int64], n: int) -> Array:
+    """(repeats, n) the scores (repeats, len(rows)) at their rows, NaN elsewhere."""
+    found = np.full((len(scores), n), np.nan)
+    found[:, rows] = scores
+    return found

@@ -85,7 +85,7 @@ def _opened(home: Home) -> MlflowClient:
 
 
 def log_training(home: Home, trained: Trained, source: Path, uri: str | None = None) -> Registered:
-    """Record a training run with its bundle, and register the bundle as the challenger.
+    """Record a training or recalibration with its bundle, and register the bundle as the challenger.
 
     source: the cohort's folder, recorded as where the data came from. The first version ever becomes champion by
     promotion only, never here.
@@ -94,17 +94,33 @@ def log_training(home: Home, trained: Trained, source: Path, uri: str | None = N
     with store(home, uri) as client, tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / BUNDLE_FOLDER
         digest = bundle.write(trained.bundle, folder)
-        with mlflow.start_run(experiment_id=_experiment(client), run_name=f"train {about['name']}") as run:
+        with mlflow.start_run(experiment_id=_experiment(client), run_name=f"{_verb(about)} {about['name']}") as run:
             mlflow.log_params(_parameters(trained))
             mlflow.log_metrics(flat(trained.results))
-            mlflow.log_input(_dataset(about["trained_on"], source), context="training")
-            tags = {"bundle_digest": digest, **_overridden(about)}
+            mlflow.log_input(_dataset(_learnt_from(about), source), context="training")
+            tags = {"bundle_digest": digest, **_lineage(about), **_overridden(about)}
             mlflow.set_tags({**tags, "synthetic": str(about["trained_on"]["synthetic"]).lower()})
             mlflow.log_text(metrics_json(trained), "metrics.json")
             logged = _log_model(folder)
         found = mlflow.register_model(logged, MODEL_NAME, tags={**tags, "name": str(about["name"])})
         client.set_registered_model_alias(MODEL_NAME, CHALLENGER, found.version)
     return Registered(run.info.run_id, str(found.version), digest)
+
+
+def _verb(about: Mapping[str, Any]) -> str:
+    return "recalibrate" if about["lineage"]["parent"] else "train"
+
+
+def _learnt_from(about: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The data that made this version: those of its last recalibration, or else of its training."""
+    held: Mapping[str, Any] = about["recalibrations"][-1]["data"] if "recalibrations" in about else about["trained_on"]
+    return held
+
+
+def _lineage(about: Mapping[str, Any]) -> dict[str, str]:
+    """The tags that name the parent's digest and what was changed; none of a version that has no parent."""
+    held = about["lineage"]
+    return {name: str(held[name]) for name in ("parent", "change", "method")} if held["parent"] else {}
 
 
 def _overridden(about: Mapping[str, Any]) -> dict[str, str]:
@@ -138,12 +154,14 @@ def _signature() -> ModelSignature:
 def _parameters(trained: Trained) -> dict[str, str]:
     about = trained.bundle.about
     settings = {f"settings.{key}": str(value) for key, value in about["settings"].items()}
+    data = _learnt_from(about)
     facts = {
         "spec_fingerprint": trained.bundle.spec.fingerprint,
-        "data_fingerprint": about["trained_on"]["fingerprint"],
+        "data_fingerprint": data["fingerprint"],
+        "source_fingerprint": data["source_fingerprint"],
         "code_commit": about["code_commit"],
         "lock_digest": about["lock_digest"],
-        "courses": str(about["trained_on"]["courses"]),
+        "courses": str(data["courses"]),
         "rows": str(trained.table_rows),
         "columns": str(len(trained.bundle.spec.columns)),
         "outcomes_fitted": ", ".join(key for key in OUTCOME_KEYS if trained.bundle.fitted(key)),
@@ -204,6 +222,22 @@ def _experiment(client: MlflowClient) -> str:
     return str(found.experiment_id)
 
 
+def lasting_run(client: MlflowClient, name: str, key: str, tags: Mapping[str, str], data: Mapping[str, str]) -> str:
+    """The run whose tag `key` is as in `tags`, at work again, or a new one; returns its id.
+
+    data: name, fingerprint and folder of the cohort, which is the run's dataset.
+    """
+    experiment = _experiment(client)
+    found = client.search_runs([experiment], f"tags.{key} = '{tags[key]}'", max_results=1)
+    run = found[0] if found else client.create_run(experiment, tags=dict(tags), run_name=name)
+    run_id = str(run.info.run_id)
+    with mlflow.start_run(run_id=run_id):
+        mlflow.set_tags({key: value[:LONGEST] for key, value in tags.items()})
+        mlflow.log_input(_dataset(data, Path(data["folder"])), context=name.split()[0])
+    client.update_run(run_id, status="RUNNING")
+    return run_id
+
+
 def log_run(
     home: Home,
     name: str,
@@ -227,7 +261,7 @@ def fetch(home: Home, which: str, target: Path, uri: str | None = None) -> Regis
     UsageError where there is no such version. The folder's digest is checked against the registered one.
     """
     with store(home, uri) as client:
-        found = _version(client, which)
+        found = version_of(client, which)
         with tempfile.TemporaryDirectory() as scratch:
             local = mlflow.artifacts.download_artifacts(
                 artifact_uri=f"models:/{MODEL_NAME}/{found.version}", dst_path=scratch
@@ -246,7 +280,8 @@ def set_champion(home: Home, number: str, uri: str | None = None) -> None:
             client.delete_registered_model_alias(MODEL_NAME, CHALLENGER)
 
 
-def _version(client: MlflowClient, which: str) -> ModelVersion:
+def version_of(client: MlflowClient, which: str) -> ModelVersion:
+    """A version by number or alias; UsageError where there is none."""
     try:
         if which.isdigit():
             return client.get_model_version(MODEL_NAME, which)

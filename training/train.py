@@ -1,12 +1,9 @@
 """From a cohort to a bundle: fit, calibrate, choose bands, judge, and put it all into one folder."""
 
-import hashlib
 import json
-import subprocess
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +23,7 @@ from features.pooling import pool
 from features.predict import Predictor
 from features.prior import Prior, sigmoid
 from features.spec import Spec, full
-from training import baselines
+from training import baselines, checkout
 from training.assemble import assemble
 from training.bands import thresholds
 from training.config import Settings
@@ -34,7 +31,7 @@ from training.diagnose import Override
 from training.evaluate import Recipe, Result, judge, published, to_json
 from training.fit import Fitted, fit_outcome, milder_signal
 from training.reporting_facts import of_training
-from training.table import Table, fold_of_rows
+from training.table import Table, fold_of_rows, spread_out
 from training.tripod import reporting
 from training.venn_abers import interval_table
 
@@ -44,14 +41,19 @@ INTENDED_USE = (
 )
 #: Rule of the cohort's report under which grades derived from vitals and treatments are counted.
 DERIVED_GRADES = "grade-derived"
+#: What is said of a grading system whose grades were derived so.
+DERIVED_TEXT = "derived from charted signs"
 #: Course ids of the synthetic cohort begin so; what is trained on them is called synthetic everywhere.
 SYNTHETIC_PREFIX = "synthetic-"
 #: Years of age, both inclusive, inside the intended use: children and adults alike.
 AGES = (0.0, 110.0)
-ROOT = Path(__file__).resolve().parents[1]
+#: What the manifest says of no training data.
+NO_DATA = {"name": "none", "courses": 0, "synthetic": False, "fingerprint": "", "source_fingerprint": "", "grading": {}}
 
 Array = NDArray[np.float64]
 Progress = Callable[[str], None]
+#: As from training.assemble.assemble.
+Made = tuple[Table, Spec, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +72,20 @@ def train(
     catalogue: Catalogue,
     progress: Progress = print,
     overrides: Sequence[Override] = (),
+    source: str = "",
+    made: Made | None = None,
 ) -> Trained:
     """Train every outcome that has enough events; the others are answered from their published rates.
 
-    overrides: data checks that somebody answers for; they are recorded, not looked at.
+    overrides: data checks that somebody answers for; they are recorded, not looked at. source: fingerprint of the whole
+    cohort that this one is the training part of; by default it is whole itself. made: the table of the cohort, where it
+    was built already.
 
     Linear algebra runs on one thread, so that the same data give the same bits whatever the number of cores.
     """
     with threadpool_limits(limits=1, user_api="blas"):
-        return _train(cohort, name, settings, catalogue, progress, overrides)
+        table = made or assemble(cohort, Prior(pool(catalogue)), catalogue, settings.workers)
+        return _train(cohort, name, settings, catalogue, progress, overrides, source, table)
 
 
 def _train(
@@ -88,9 +95,10 @@ def _train(
     catalogue: Catalogue,
     progress: Progress,
     overrides: Sequence[Override],
+    source: str,
+    made: Made,
 ) -> Trained:
-    evidence = pool(catalogue)
-    table, spec, unsound = assemble(cohort, Prior(evidence), catalogue, settings.workers)
+    evidence, (table, spec, unsound) = pool(catalogue), made
     progress(f"{len(cohort)} courses, {len(table)} rows of {len(spec.columns)} columns")
     recipe = Recipe(spec, evidence, catalogue, settings)
     models: dict[int, Fitted] = {}
@@ -104,7 +112,7 @@ def _train(
         results += _judged(table, recipe, place, models[place])
         progress(f"{key}: {table.events(place)} courses with the outcome, {models[place].rounds} trees")
     fitted = {OUTCOME_KEYS[place]: one for place, one in models.items()}
-    about = _about(name, settings, _data(cohort, name), results, overrides)
+    about = _about(name, settings, data_facts(cohort, name, source), results, overrides)
     card = _card(about, table, {key: why for key, why in left_out.items() if why}, spec)
     bundle = _bundle(table, recipe, fitted, about, card)
     return Trained(bundle, tuple(results), len(table))
@@ -113,11 +121,9 @@ def _train(
 def prior_only(catalogue: Catalogue, name: str, settings: Settings) -> Bundle:
     """A bundle without any training data: the published rates alone, and it says so."""
     evidence = pool(catalogue)
-    about = _about(
-        name, settings, {"name": "none", "courses": 0, "synthetic": False, "fingerprint": "", "grading": {}}, []
-    )
+    about = _about(name, settings, NO_DATA, [])
     policy = Policy(INTENDED_USE, {}, (), (), *AGES)
-    return _with_golden(
+    return with_golden(
         Bundle(full(catalogue), evidence, {}, {}, {}, policy, {}, _card(about, None, {}), about), catalogue
     )
 
@@ -140,26 +146,32 @@ def why_not(table: Table, outcome: int, settings: Settings, unsound: Collection[
 
 
 def _judged(table: Table, recipe: Recipe, outcome: int, fitted: Fitted) -> list[Result]:
-    part = table.take(fitted.rows)
-    fold_of = fold_of_rows(
-        part.patient, part.label[:, outcome].astype(np.int64), recipe.settings.folds, recipe.settings.seed
-    )
+    rows, settings = fitted.rows, recipe.settings
+    label = table.label[rows, outcome].astype(np.int64)
+    fold_of = fold_of_rows(table.patient[rows], label, settings.folds, settings.seed)
     scores = {
-        "model": fitted.log_odds[None],
-        **{name: score[None] for name, score in baselines.out_of_fold(part, fold_of, outcome).items()},
-        "published_rate": part.prior[:, outcome][None],
-        **published(part, recipe.spec),
+        "model": fitted.log_odds,
+        **baselines.out_of_fold(table, rows, fold_of, outcome),
+        "published_rate": table.prior[rows, outcome],
+        **{name: score[0, rows] for name, score in published(table, recipe.spec).items()},
     }
-    return judge(part, outcome, scores, recipe.settings)
+    known = {name: score for name, score in scores.items() if not np.isnan(score).all()}
+    return judge(
+        table, outcome, {name: spread_out(one[None], rows, len(table)) for name, one in known.items()}, settings
+    )
 
 
-def _data(cohort: Cohort, name: str) -> dict[str, Any]:
-    """What the manifest says of the training data. synthetic: whether any course was, so that the warning stays."""
+def data_facts(cohort: Cohort, name: str, source: str = "") -> dict[str, Any]:
+    """What the manifest says of the training data. synthetic: whether any course was, so that the warning stays.
+
+    source: fingerprint of the whole cohort, of which `cohort` is the part that trains.
+    """
     return {
         "name": name,
         "courses": len(cohort),
         "synthetic": is_synthetic(cohort),
         "fingerprint": cohort.fingerprint,
+        "source_fingerprint": source or cohort.fingerprint,
         "grading": {event.value: _grading(cohort, event) for event in (Event.CRS_GRADE, Event.ICANS_GRADE)},
     }
 
@@ -175,7 +187,7 @@ def _grading(cohort: Cohort, event: Event) -> str:
     systems = sorted({system or "not stated" for system in charted})
     stated = f"mixed: {', '.join(systems)}" if len(systems) > 1 else systems[0] if systems else "not stated"
     derived = event is Event.CRS_GRADE and cohort.report.count(DERIVED_GRADES) > 0
-    return f"{stated}, derived from charted signs" if derived else stated
+    return f"{stated}, {DERIVED_TEXT}" if derived else stated
 
 
 def _bundle(
@@ -200,7 +212,7 @@ def _bundle(
         card=card,
         about=about,
     )
-    return _with_golden(bundle, recipe.catalogue)
+    return with_golden(bundle, recipe.catalogue)
 
 
 def _thresholds(table: Table, key: str, one: Fitted, settings: Settings) -> Thresholds:
@@ -215,7 +227,7 @@ def _interval(table: Table, key: str, one: Fitted, settings: Settings) -> Interv
     return interval_table(one.log_odds, label, table.course[one.rows], settings.interval_resamples, settings.seed)
 
 
-def _with_golden(bundle: Bundle, catalogue: Catalogue) -> Bundle:
+def with_golden(bundle: Bundle, catalogue: Catalogue) -> Bundle:
     """The bundle with the exact answers of its golden courses."""
     record = golden.record(Predictor(bundle, catalogue))
     parts = {name: getattr(bundle, name) for name in Bundle.__slots__}
@@ -236,16 +248,18 @@ def _about(
         "overrides": [one.to_json() for one in overrides],
         "settings": settings.recipe(),
         "metrics": to_json(results),
-        "code_commit": _commit(),
-        "lock_digest": _digest(ROOT / "requirements.lock"),
+        "code_commit": checkout.commit(),
+        "lock_digest": checkout.lock_digest(),
         "libraries": {library: version(library) for library in ("numpy", "xgboost-cpu", "scikit-learn", "pandas")},
         "lineage": {"parent": None},
     }
 
 
-def recipe_facts(cohort: Cohort, name: str, settings: Settings) -> tuple[dict[str, Any], dict[str, Any]]:
+def recipe_facts(
+    cohort: Cohort, name: str, settings: Settings, overrides: Sequence[Override] = ()
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """The card and the manifest's facts of a recipe that is judged on a cohort and leaves no bundle."""
-    about = _about(name, settings, _data(cohort, name), [])
+    about = _about(name, settings, data_facts(cohort, name), [], overrides)
     return _card(about, None, {}), about
 
 
@@ -273,21 +287,6 @@ def _card(
 
 def _seen(keys: NDArray[np.str_]) -> list[str]:
     return sorted(set(keys.tolist()) - {""})
-
-
-def _commit() -> str:
-    """The commit of the code, "+changes" where the checkout differs from it, "unknown" outside a checkout."""
-    head = _git("rev-parse", "HEAD")
-    return f"{head}{'+changes' if _git('status', '--porcelain') else ''}" if head else "unknown"
-
-
-def _git(*words: str) -> str:
-    done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else ""
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
 
 
 def metrics_json(trained: Trained) -> str:

@@ -21,14 +21,15 @@ import crs
 from data import synthetic
 from data.cohort import layers
 from data.export import CODES_FILE
-from data.source_cohort import Tables, age_at, canonical
-from data.source_courses import is_engaging
-from data.source_frames import Source, policy
+from data.omop_files import open_omop
+from data.source_cohort import Tables, canonical
+from data.source_frames import Source
 from data.source_report import COURSES, SourceReport
 from data.sources import REPORT_FILE, cohort_of, export, read_source, run_export, run_import, source_report
 from data.tables import Cohort, cohort_from_frames, read_cohort
 from features.catalogue import load
 from features.errors import DataError, UsageError
+from features.given import age_at, is_engaging, policy
 from features.pooling import pool
 from features.prior import Prior
 from features.rows import RowBuilder
@@ -213,6 +214,22 @@ def test_a_real_postgresql_server_says_what_csv_says(postgres: str, exported: di
     found = cohort_of(imported("omop", postgres, exported["omop"] / CODES_FILE)[1], CATALOGUE)
     assert found is not None
     assert found.fingerprint == made.fingerprint
+
+
+def test_only_the_wanted_concepts_leave_a_postgresql_server(postgres: str) -> None:
+    import psycopg2
+
+    server = psycopg2.connect(postgres)
+    with server, server.cursor() as cursor:
+        cursor.execute("create table person (person_id bigint)")
+        cursor.execute("create table concept (concept_id bigint, vocabulary_id text)")
+        cursor.execute("insert into concept values (1, 'LOINC'), (2, 'Elsewhere'), (3, null)")
+    server.close()
+    tables = open_omop(postgres)
+    (batch,) = tables.read("concept", ("concept_id", "vocabulary_id"), {"vocabulary_id": ("LOINC", "it's none")})
+    assert batch.to_numpy().tolist() == [["1", "LOINC"]]
+    assert list(tables.read("concept", ("concept_id",), {"concept_id": ()})) == []
+    assert list(tables.read("concept", ("concept_id",), {"no_such_column": ("1",)})) == []
 
 
 def test_a_server_that_cannot_be_reached_is_one_line_without_the_url() -> None:

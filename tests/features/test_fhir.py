@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from features.catalogue import load
 from features.concepts import Concepts, concepts
 from features.fhir import Reading, read_resources
-from features.fhir_types import MAPPED, Fact, Moment
+from features.fhir_types import MAPPED, Fact, Moment, Origin
 from features.fhir_values import moment
 from tests.real_data import real_file
 
@@ -119,7 +119,13 @@ def test_the_ucum_code_counts_before_the_text() -> None:
         ({"effectiveDateTime": "2026-01-31T08:00:00"}, "time-without-offset"),
         ({"effectiveDateTime": "yesterday"}, "time-not-readable"),
         ({"status": "entered-in-error"}, "status-entered-in-error"),
+        ({"status": "preliminary"}, "status-preliminary"),
+        ({"focus": [{"reference": "RelatedPerson/fetus"}]}, "focus-not-the-patient"),
+        ({"effectiveDateTime": "0001-01-01T00:00:00+14:00"}, "time-not-readable"),
         ({"subject": None}, "patient-missing"),
+        ({"subject": {"reference": "Group/p1"}}, "patient-missing"),
+        ({"subject": {"reference": "#p1"}}, "patient-missing"),
+        ({"subject": {"reference": "Patient?identifier=p1"}}, "patient-missing"),
         ({"code": concept((LOINC, "30522-7"), (LOINC, "1988-5"))}, "code-refused"),
         ({"code": concept((LOINC, "1988-5"), (LOINC, "2276-4"))}, "codings-disagree"),
         ({"code": concept(("urn:lab", "77"))}, "code-unknown"),
@@ -168,6 +174,40 @@ def test_an_order_is_no_administration() -> None:
 
 def test_what_was_not_given_states_nothing() -> None:
     assert reasons(read(drug(status="not-done"))) == {"status-not-done": 1}
+    forbidden = drug("MedicationRequest", status="active", doNotPerform=True)
+    assert reasons(read(forbidden)) == {"status-do-not-perform": 1}
+
+
+def test_an_order_says_whether_it_still_stands() -> None:
+    assert only(read(drug("MedicationRequest", status="active"))).text == "active"
+    assert only(read(drug("MedicationRequest", status="a word of its own"))).text == ""
+    assert reasons(read(drug("MedicationRequest", status="draft"))) == {"status-draft": 1}
+
+
+def test_a_fact_names_the_resource_it_comes_from() -> None:
+    meta = {"versionId": "7", "lastUpdated": "2026-02-01T00:00:00Z"}
+    assert only(read(crp(meta=meta))).origin == Origin("Observation/o1", "7", "2026-02-01T00:00:00Z")
+    assert only(read(crp(id=None))).origin == Origin()
+
+
+def test_of_two_versions_the_later_one_counts_whatever_the_zone_it_is_written_in() -> None:
+    early = crp(1.0, meta={"lastUpdated": "2026-02-01T09:30:00+02:00"})
+    late = crp(2.0, meta={"lastUpdated": "2026-02-01T08:00:00Z"})
+    for order in ([early, late], [late, early]):
+        assert only(read(*order)).value == 2.0
+
+
+def test_one_name_of_a_patient_and_of_a_medication_is_two_things() -> None:
+    medication = {"resourceType": "Medication", "id": "d1", "code": concept((RXNORM, "612865"))}
+    patient = {"resourceType": "Patient", "id": "p9"}
+    entries = [
+        {"fullUrl": "urn:uuid:aaaa", "resource": patient},
+        {"fullUrl": "urn:uuid:bbbb", "resource": medication},
+        {"resource": drug(medicationCodeableConcept=None, medicationReference={"reference": "urn:uuid:bbbb"})},
+        {"resource": crp(subject={"reference": "Patient/bbbb"})},
+    ]
+    found = read({"resourceType": "Bundle", "entry": entries})
+    assert {(fact.key, fact.person) for fact in found.facts} == {("tocilizumab", "p1"), ("crp", "bbbb")}
 
 
 def test_a_drug_is_found_wherever_its_medication_stands() -> None:

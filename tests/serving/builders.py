@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import xgboost
 
+from audit.events import Kind
+from audit.ledger import open_ledger
 from features import bundle, catalogue, pooling, spec
 from features.bundle import Bundle
 from features.home import BUNDLE_FOLDER, MODEL_NAME, Home, Live, write_live
@@ -107,8 +109,16 @@ def promote(home: Home, held: Bundle, version: str = "1") -> Path:
     (home.bentoml / "models").mkdir(parents=True, exist_ok=True)
     with create(MODEL_NAME, _model_store=ModelStore(str(home.bentoml / "models"))) as model:
         digest = bundle.write(held, Path(model.path) / BUNDLE_FOLDER)
-    write_live(home, Live(str(model.tag), digest, version))
+    make_live(home, Live(str(model.tag), digest, version))
     return home.bentoml / "models" / MODEL_NAME / str(model.tag.version) / BUNDLE_FOLDER
+
+
+def make_live(home: Home, live: Live) -> None:
+    """Name a bundle as live as a promotion does: in the ledger, then in live.json."""
+    body = {"version": live.version, "digest": live.digest, "tag": live.tag, "previous": "", "reason": "test"}
+    with open_ledger(home) as ledger:
+        ledger.append(Kind.MODEL_ACTIVATED, {**body, "verdict_sequence": 0, "approvals": []})
+    write_live(home, live)
 
 
 def free_port() -> int:

@@ -3,17 +3,23 @@
 import asyncio
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from audit.events import Entry, Kind, Receipt
 from features import catalogue
+from features.errors import LedgerError
 from features.predict import Predictor
 from serving.answerer import Answerer
 from serving.api import BODY_LIMITS
-from serving.front import CHECKED, Front
+from serving.front import CHECKED, NOT_RECORDED, Front
+from serving.recorded import Appends, Recorder
+from serving.trust.gatekeeper import Gatekeeper
+from serving.trust.settings import Limits, Trust
 from tests.serving.builders import EXAMPLE, prior_bundle
 
 CANARY = "CANARY-4711"
@@ -38,6 +44,20 @@ class Behind:
 
 
 @dataclass
+class Kept:
+    """Stands in for the ledger: keeps what it is handed, or fails as one that cannot be written."""
+
+    fails: bool = False
+    entries: list[Entry] = field(default_factory=list)
+
+    def append_all(self, entries: Sequence[Entry]) -> list[Receipt]:
+        if self.fails:
+            raise LedgerError("ledger", "the database cannot be used (OperationalError)")
+        self.entries.extend(entries)
+        return [Receipt(place, "0" * 64) for place in range(len(entries))]
+
+
+@dataclass
 class Told:
     status: int
     headers: dict[str, str]
@@ -56,6 +76,8 @@ def ask(
     method: str = "POST",
     headers: dict[str, str] | None = None,
     parts: int = 1,
+    settings: Trust = Trust(),  # noqa: B008 (frozen)
+    ledger: Appends | None = None,
 ) -> Told:
     """One call; the body arrives in `parts` parts, or never where it is None."""
     given = body or b""
@@ -74,7 +96,9 @@ def ask(
 
     shown = [(key.encode(), value.encode()) for key, value in (headers or {}).items()]
     scope = {"type": "http", "path": path, "method": method, "headers": shown}
-    front = Front(behind, catalogue.load, lambda: Answerer(Predictor(prior_bundle(), catalogue.load()), "7"))
+    keeper = Gatekeeper(settings, Path("unused"))
+    answerer = Answerer(Predictor(prior_bundle(), catalogue.load()), "7")
+    front = Front(behind, catalogue.load, lambda: answerer, lambda: keeper, lambda: Recorder(ledger or Kept(), b"key"))
     asyncio.run(front(scope, receive, send))  # type: ignore[arg-type]
     head = {key.decode(): value.decode() for key, value in sent[0]["headers"]}
     return Told(sent[0]["status"], head, b"".join(one["body"] for one in sent[1:]))
@@ -111,9 +135,8 @@ def test_a_body_beyond_all_measure_is_refused_unread() -> None:
     assert ask(Behind(), None, headers={"content-length": "1" + "0" * 30}).status == 413
 
 
-def test_a_body_that_does_not_arrive_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serving.body.READ_SECONDS", 0.01)
-    told = ask(Behind(), None)
+def test_a_body_that_does_not_arrive_is_given_up() -> None:
+    told = ask(Behind(), None, settings=Trust(limits=Limits(seconds_to_send=0.01)))
     assert (told.status, told.error["code"]) == (408, "body-not-received")
 
 
@@ -198,3 +221,28 @@ def test_the_page_names_the_model_and_no_other_origin() -> None:
     assert "Adults, for tests only." in text
     assert "<script" not in text
     assert "//" not in text.replace("<!doctype html>", "")
+
+
+def test_a_refusal_is_recorded_by_its_code_alone() -> None:
+    ledger = Kept()
+    told = ask(Behind(), b'{"course": "' + CANARY.encode() + b'"}', ledger=ledger)
+    assert told.status == 400
+    (entry,) = ledger.entries
+    body = {"route": "/predict", "status": 400, "code": told.error["code"], "caller": {"issuer": "development"}}
+    assert (entry.kind, entry.body) == (Kind.REFUSAL, body)
+
+
+def test_a_refusal_that_cannot_be_recorded_is_answered_with_503_and_nothing_else() -> None:
+    told = ask(Behind(), b"{bad", ledger=Kept(fails=True))
+    assert (told.status, told.error["code"]) == (503, "not-recorded")
+
+
+def test_an_address_that_is_not_ours_leaves_no_record() -> None:
+    ledger = Kept()
+    assert ask(Behind(), b"", path="/nowhere", ledger=ledger).status == 404
+    assert ledger.entries == []
+
+
+def test_an_answer_that_cannot_be_recorded_is_503_in_the_houses_shape() -> None:
+    told = ask(Behind(status=NOT_RECORDED), json.dumps(EXAMPLE).encode())
+    assert (told.status, told.error["code"]) == (503, "not-recorded")

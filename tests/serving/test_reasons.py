@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from features.catalogue import Catalogue
+from features.recalibration import Recalibration
 from features.single import CourseInput, Observed
 from serving.latest import latest
 from serving.reasons import MOST_NAMED
@@ -199,6 +200,22 @@ def test_the_local_level_and_the_clock_are_named_where_data_moved_them() -> None
     found = {one["kind"]: one["effect"] for one in of(asking(held)(example(events=[])), "crs_2plus")}
     assert found["local-level"] == pytest.approx(-0.3, rel=1e-12)
     assert found["time"] == pytest.approx(0.2 * math.log(1 + 24 / 12), rel=1e-12)
+
+
+def test_a_recalibration_is_a_reason_of_its_own_and_leaves_the_others() -> None:
+    before = replace(trained_bundle(), calibration={"crs_2plus": both(intercept=-0.3)}, boosters={})
+    line = Recalibration(0.4, 0.5, {CAR_T: 0.1})
+    moved = {"crs_2plus": replace(both(intercept=-0.3), recalibration={"single": line})}
+    told, retold = (
+        {one["kind"]: one["effect"] for one in of(asking(held)(example(events=[])), "crs_2plus")}
+        for held in (before, replace(before, calibration=moved))
+    )
+    log_odds = told["published-rate"] + told["local-level"]
+    assert retold["recalibration"] == pytest.approx(-0.5 * log_odds + 0.5, rel=1e-9)
+    assert {kind: retold[kind] for kind in ("published-rate", "local-level")} == {
+        kind: told[kind] for kind in ("published-rate", "local-level")
+    }
+    assert "recalibration" not in told
 
 
 def test_what_keeping_grades_in_order_took_away_is_named() -> None:

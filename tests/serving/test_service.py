@@ -114,7 +114,7 @@ BAD = [
     (with_course(sex=CANARY), 422, "value-not-accepted"),
     (with_course(therapy_class=CANARY), 422, "code-unknown"),
     (with_course(comorbidities={CANARY: True}), 422, "code-unknown"),
-    (f'{{"{CANARY}":'.encode() + b"[" * 100_000, 400, "unknown-field"),
+    (f'{{"{CANARY}":'.encode() + b"[" * 100_000, 400, "too-deep"),
     (b" " * (1 << 20) + CANARY.encode(), 413, "body-too-large"),
 ]
 
@@ -202,7 +202,7 @@ def test_a_failure_inside_bentoml_is_answered_as_ours_and_logged_without_its_tex
         "def fail(*_):\n"
         "    raise ValueError(sys.argv[1])\n"
         "log.configure()\n"
-        "Answerer.answer = fail\n"
+        "Answerer.answered = fail\n"
         "with TestClient(application()) as client:\n"
         "    reply = client.post('/predict', content=Path('serving/example_request.json').read_bytes())\n"
         "print(reply.status_code, reply.text)\n"
@@ -213,6 +213,17 @@ def test_a_failure_inside_bentoml_is_answered_as_ours_and_logged_without_its_tex
     assert done.stdout.startswith('500 {"error":{"code":"internal-error"')
     assert CANARY not in done.stdout + done.stderr
     assert "ValueError at" in done.stderr
+
+
+def test_in_development_mode_every_answer_says_so(server: Server) -> None:
+    one = server.predict(EXAMPLE)
+    many = server.call("POST", "/predict_batch", {"requests": [EXAMPLE]})
+    unknown = server.predict({"course": {"id": "1", "therapy": "unheard-of"}, "hours_since_start": 0})
+    for answer in (one.json, many.json["answers"][0], unknown.json):
+        assert "development-mode" in [caution["code"] for caution in answer["cautions"]]
+    told = [one, many, unknown, server.predict(b"{"), server.call("GET", "/model"), server.call("GET", "/nowhere")]
+    assert {reply.headers["x-crs-risk-mode"] for reply in told} == {"development"}
+    assert "development mode: nobody signs in, and only this machine is answered" in server.printed
 
 
 def test_the_documented_example_is_the_file_in_the_repository() -> None:

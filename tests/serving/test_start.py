@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from features.errors import BundleError, StoreError, UsageError
-from features.home import Home, Live, read_live, write_live
+from features import bundle
+from features.errors import BundleError, LedgerError, StoreError, UsageError
+from features.home import MODEL_NAME, Home, Live, read_live, write_live
 from serving import run
 from serving.store import open_live
-from tests.serving.builders import EXAMPLE, Server, prior_bundle, promote
+from tests.serving.builders import EXAMPLE, Server, make_live, prior_bundle, promote, trained_bundle
 
 pytestmark = pytest.mark.slow
 
@@ -92,7 +93,7 @@ def swap_golden_answer(place: Place) -> None:
 
 def promise_another_digest(place: Place) -> None:
     live = read_live(place.home)
-    write_live(place.home, Live(live.tag, "0" * 64, live.version))
+    make_live(place.home, Live(live.tag, "0" * 64, live.version))
 
 
 @pytest.mark.parametrize(
@@ -113,6 +114,26 @@ def test_a_bundle_that_is_not_as_promoted_is_not_opened(
     assert caught.value.exit_code == 4
     assert caught.value.place == named
     assert "\n" not in str(caught.value)
+
+
+def test_a_live_name_that_the_ledger_does_not_know_is_not_opened(place: Place) -> None:
+    """Written by hand, it would pass every check of its bytes: it did not come through the gate."""
+    live = read_live(place.home)
+    other = promote(Home(place.folder / "elsewhere"), trained_bundle())
+    shutil.copytree(other.parent, place.bundle.parent.parent / other.parent.name)
+    digest = bundle.read(other).digest
+    write_live(place.home, Live(f"{MODEL_NAME}:{other.parent.name}", digest, "2"))
+    with pytest.raises(StoreError, match="the ledger's latest activation does not name this bundle") as caught:
+        open_live(place.home)
+    assert "crs promote --version 1 finishes it" in str(caught.value)
+    write_live(place.home, live)
+    assert open_live(place.home).predictor.digest == live.digest
+
+
+def test_a_live_name_without_any_ledger_is_not_opened(place: Place) -> None:
+    shutil.rmtree(place.home.ledger)
+    with pytest.raises(LedgerError, match="there is none in this home yet"):
+        open_live(place.home)
 
 
 def test_nothing_promoted_is_said_and_what_to_do(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Made-up training tables and plans. No row describes a person."""
 
+import tomllib
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from features.calibration import Parts
 from features.evidence import policy
 from features.outcomes import OUTCOME_KEYS
 from features.spec import Spec
+from training import change_plan
 from training.config import Settings
 from training.fit import Plan
 from training.table import Table
@@ -74,3 +76,19 @@ def parts(n: int, prior: Array | None = None, hours: float = 0.0) -> Parts:
 def drawn(log_odds: Array, seed: int = 5) -> Array:
     """(n,) labels that come with exactly these log-odds."""
     return (np.random.default_rng(seed).random(len(log_odds)) < 1 / (1 + np.exp(-log_odds))).astype(np.float64)
+
+
+def plan_text(required: Sequence[str] = ("golden-answers",), **numbers: float) -> str:
+    """The shipped change plan with other numbers, and with these criteria alone required of every kind of change."""
+    body = tomllib.loads(change_plan.PLAN.read_text(encoding="utf-8"))
+    lines = ['title = "plan for tests"']
+    for name, one in body["numbers"].items():
+        lines += [f"[numbers.{name}]", f"value = {numbers.get(name, one['value'])}"]
+        lines += ['note = "for tests"', f'source = "{change_plan.SOURCE}"']
+    lines += ["[overrides]", "allowed = []", 'note = "none"', f'source = "{change_plan.SOURCE}"']
+    for name, item in body["item"].items():
+        lines += [f"[item.{name}]", 'what = "for tests"', f"required = {list(required)}"]
+        if "approvers" in item:
+            lines[-1] = f"required = {[*required, 'synthetic']}"
+            lines += ["synthetic_only = true", f"approvers = {item['approvers']}"]
+    return "\n".join(lines).replace("'", '"') + "\n"

@@ -6,11 +6,10 @@ import numpy as np
 import pandas as pd
 
 from data.synthetic import SyntheticCohort
-from data.tables import cohort_from_frames
+from data.tables import Frames, cohort_from_frames
 from features.catalogue import load
 from training.diagnose import diagnose
 from training.diagnose_findings import Finding
-from training.diagnose_material import Frames
 
 #: Stands for a patient's value; no count or limit contains it.
 CANARY = 31415.92653

@@ -10,14 +10,13 @@ import pytest
 from data import synthetic
 from data.mapping import convert_extract, read_mapping
 from data.synthetic import SyntheticCohort
-from data.tables import cohort_from_frames
+from data.tables import Frames, cohort_from_frames
 from features.catalogue import load
 from features.outcomes import OUTCOME_KEYS
 from tests.real_data import BWH, ROOT, real_file
 from tests.training.faults import CANARY, Planted
 from training.diagnose import diagnose, to_json
 from training.diagnose_findings import CODES
-from training.diagnose_material import Frames
 
 
 @pytest.fixture

@@ -188,6 +188,30 @@ def test_an_override_is_recorded_in_manifest_card_and_mlflow(leaking: Path, tmp_
     assert tags["overrides"].startswith("label-copied: a test of label-copied; ")
 
 
+@pytest.mark.parametrize("design", ["internal", "temporal", "leave-site-out"])
+def test_a_design_that_makes_models_of_a_cohort_looks_at_it_first(
+    leaking: Path, tmp_path: Path, design: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from training import evaluation_flow
+    from training.designs import Design, Split
+
+    class ReachedError(Exception):
+        pass
+
+    def reached(*_: object) -> None:
+        raise ReachedError
+
+    monkeypatch.setattr(evaluation_flow, "_recipe", reached)
+    asked = evaluation_flow.Request(leaking, Design(design), Split(1))
+    with pytest.raises(DataError, match="label-copied"):
+        evaluation_flow.evaluate(Home(tmp_path / "home"), asked, NOTHING_FITTED, None)
+    assert "data checks: " in capsys.readouterr().out
+    codes = ("label-copied", "feature-too-good", "fill-per-class")
+    answered = replace(asked, overrides=tuple(Override(code, f"a test of {code}") for code in codes))
+    with pytest.raises(ReachedError):
+        evaluation_flow.evaluate(Home(tmp_path / "home"), answered, NOTHING_FITTED, None)
+
+
 def test_the_verb_prints_and_writes_and_ends_by_what_is_refused(
     leaking: Path, cohort_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

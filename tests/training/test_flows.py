@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from data import locked
 from data.mapping import convert_extract, read_mapping
 from data.tables import Cohort, cohort_from_frames, read_cohort
 from features.catalogue import Catalogue, load
@@ -25,7 +26,6 @@ from training.assemble import assemble
 from training.cross_validation import cross_validate_outcomes
 from training.designs import Design, Split
 from training.evaluate import Recipe, Result
-from training.metrics import Estimate
 
 MAPPING = """
 title = "made-up extract"
@@ -136,37 +136,38 @@ def test_a_synthetic_cohort_is_called_so(tmp_path: Path, capsys: pytest.CaptureF
         flows.synthesise(tmp_path / "other", 20, 1, "xlsx")
 
 
-# Judging and tuning
+# The locked test set
 
 
-def result(loss: float) -> Result:
-    return Result("crs_1plus", "all", "model", 50, 10, {"log_loss": Estimate(loss, loss, loss)})
-
-
-@pytest.mark.slow
-def test_tuning_writes_the_settings_with_the_least_log_loss(
-    own_home: Callable[[], Home], cohort_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_training_and_its_data_checks_never_see_a_locked_patient(
+    cohort_folder: Path, cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    tried: list[config.Settings] = []
+    trained: list[tuple[Any, ...]] = []
+    checked: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(flows, "check_data", lambda *words: checked.append(words))
+    monkeypatch.setattr(flows, "train_cohort", lambda *words: trained.append(words))
+    monkeypatch.setattr(flows, "record", lambda *_: "1")
+    flows.train(Home(tmp_path), cohort_folder, "synthetic", replace(TINY, test_share=0.3), None)
+    taken = set(np.asarray(cohort.patient_ids)[locked.locked(cohort.patient_ids, 0.3)])
+    others = set(cohort.patient_ids) - taken
+    assert set(trained[0][0].patient_ids) == set(checked[0][0].patient_ids) == others
+    assert set(checked[0][1].courses["patient_id"]) == others
+    assert trained[0][-1] == cohort.fingerprint != trained[0][0].fingerprint
+    kept = len(cohort) - len(trained[0][0])
+    assert f"locked test set: {kept} courses are kept away (test_share 0.3)" in capsys.readouterr().out
+    flows.train(Home(tmp_path), cohort_folder, "synthetic", replace(TINY, test_share=0.0), None)
+    assert trained[1][0].fingerprint == trained[1][-1] == cohort.fingerprint
+    assert "locked" not in capsys.readouterr().out
 
-    def judged(_: Cohort, settings: config.Settings) -> list[Result]:
-        tried.append(settings)
-        return [result(0.4 if len(tried) == 3 else 0.5)]
 
-    monkeypatch.setattr(flows, "_cross_validated", judged)
-    out = tmp_path / "settings.toml"
-    best = flows.tune(own_home(), cohort_folder, TINY, out, None)
-    assert len(tried) == len(flows.CANDIDATES)
-    assert best == config.read(out) == replace(TINY, **flows.CANDIDATES[2])
+def test_a_cohort_was_trained_on_if_all_of_it_or_its_training_part_was(cohort: Cohort) -> None:
+    for held in ({"fingerprint": cohort.fingerprint}, {"fingerprint": "a", "source_fingerprint": cohort.fingerprint}):
+        assert evaluation_flow.trained_here({"trained_on": held}, cohort)
+    other = {"fingerprint": "a", "source_fingerprint": "b"}
+    assert not evaluation_flow.trained_here({"trained_on": other}, cohort)
 
 
-def test_tuning_without_a_single_outcome_to_judge_is_an_error(
-    cohort_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(flows, "_cross_validated", lambda *_: [])
-    with pytest.raises(DataError, match="no outcome has enough events"):
-        flows.tune(Home(tmp_path), cohort_folder, TINY, tmp_path / "settings.toml", None)
-    assert not (tmp_path / "settings.toml").exists()
+# Judging
 
 
 @pytest.mark.slow

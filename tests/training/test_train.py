@@ -26,6 +26,7 @@ from tests.training.builders import AXI
 from tests.training.conftest import SMALL, TINY
 from training.assemble import assemble, build_table, informative
 from training.config import Settings
+from training.reporting_facts import of_training
 from training.train import Trained, metrics_json, prior_only, train, why_not
 
 Retrain = Callable[..., Trained]
@@ -112,11 +113,20 @@ def test_the_bundle_says_what_it_was_trained_on(trained: Trained, cohort: Cohort
         "courses": 300,
         "synthetic": True,
         "fingerprint": cohort.fingerprint,
+        "source_fingerprint": cohort.fingerprint,
         "grading": {"crs_grade": "ASTCT-2019", "icans_grade": "ASTCT-2019"},
     }
     assert about["settings"] == TINY.recipe()
     assert "SYNTHETIC" in trained.bundle.card["warning"]
     assert trained.bundle.policy.therapies == tuple(sorted(set(cohort.courses.therapy)))
+
+
+def test_the_reporting_items_say_which_patients_were_locked_away(trained: Trained) -> None:
+    about, card = dict(trained.bundle.about), trained.bundle.card
+    assert of_training(card, about, None)["design"].startswith("All courses train;")
+    part = {**about["trained_on"], "source_fingerprint": "of the whole"}
+    told = of_training(card, {**about, "trained_on": part}, None)["design"]
+    assert told.startswith("Courses of 20% of the patients are locked away; all others train;")
 
 
 def test_no_course_or_patient_is_named_in_a_bundle(trained: Trained, cohort: Cohort, tmp_path: Path) -> None:

@@ -1,0 +1,111 @@
+"""The record of one answer: all that a replay needs, and nothing that names a patient.
+
+Numbers are written so that they come back as the same bits: the row's 32-bit numbers as bytes, the rest as decimal
+text that parses to the same 64-bit number. A number that is not there (NaN) is left out, an infinite one is a word.
+"""
+
+import base64
+import math
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audit.events import plain
+from features.outcomes import OUTCOME_KEYS
+from features.policy import Policy
+from features.prior import Prior
+from features.rows import Rows
+
+Array = NDArray[np.float64]
+_VECTOR = np.dtype("<f4")
+#: What a replay computes again, each an (outcomes,) array.
+COMPUTED = ("raw", "log_odds", "probabilities", "low", "high")
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What the model was given for one course and what it said. rows: one row. The arrays are (outcomes,).
+
+    evidence: which published rates the row stands on, as features.prior names them.
+    """
+
+    rows: Rows
+    evidence: tuple[str, ...]
+    raw: Array
+    log_odds: Array
+    probabilities: Array
+    low: Array
+    high: Array
+
+    def to_json(self, answered: tuple[bool, ...]) -> dict[str, Any]:
+        """answered: which outcomes the answer gives a probability for; of the others it is not recorded."""
+        rows = self.rows
+        told = np.where(np.array(answered), 1.0, np.nan)
+        return {
+            **packed(rows.values[0]),
+            "prior": _named(rows.prior[0]),
+            "begun": _those(rows.begun[0]),
+            "reached": _those(rows.reached[0]),
+            "row_hours": float(rows.hours[0]),
+            "dosing": int(rows.dosing[0]),
+            "evidence": list(self.evidence),
+            "raw": _named(self.raw),
+            "log_odds": _named(self.log_odds),
+            "probabilities": _named(self.probabilities * told),
+            "low": _named(self.low * told),
+            "high": _named(self.high * told),
+        }
+
+
+def packed(values: NDArray[np.float32]) -> dict[str, Any]:
+    """The row's exact bytes, NaN included. Most of a row is missing, so that its bytes shrink to a sixth."""
+    body = zlib.compress(values.astype(_VECTOR, copy=False).tobytes())
+    return {"vector": base64.b64encode(body).decode(), "vector_packed": "zlib"}
+
+
+def vector_bytes(body: Mapping[str, Any]) -> bytes:
+    """The row of a record as little-endian 32-bit floats; b"" where the course was not evaluated."""
+    held = base64.b64decode(body.get("vector") or "")
+    return zlib.decompress(held) if body.get("vector_packed") == "zlib" else held
+
+
+def rows_of(body: Mapping[str, Any], prior: Prior) -> Rows:
+    """The one row that the model was given; KeyError where the record holds none. prior: of the recorded bundle."""
+    return Rows(
+        values=np.frombuffer(vector_bytes(body), dtype=_VECTOR).astype(np.float32)[None, :],
+        prior=array_of(body["prior"])[None, :],
+        hours=np.array([body["row_hours"]], dtype=np.float64),
+        dosing=np.array([body["dosing"]], dtype=np.int64),
+        evidence=np.array([prior.row_of(body["evidence"])], dtype=np.int64),
+        begun=_flags(body["begun"])[None, :],
+        reached=_flags(body["reached"])[None, :],
+        therapy=(body["therapy"],),
+    )
+
+
+def array_of(named: Mapping[str, float | str]) -> Array:
+    """(outcomes,) numbers by outcome, NaN where one is left out."""
+    return np.array([float(named.get(key, math.nan)) for key in OUTCOME_KEYS], dtype=np.float64)
+
+
+def policy_id(policy: Policy) -> str:
+    """SHA-256 of the bands and the intended use that an answer was given under."""
+    return sha256(plain(policy.to_json())).hexdigest()
+
+
+def _named(values: Array) -> dict[str, float | str]:
+    pairs = zip(OUTCOME_KEYS, values.tolist(), strict=True)
+    return {key: str(value) if math.isinf(value) else value for key, value in pairs if not math.isnan(value)}
+
+
+def _those(flags: NDArray[np.bool_]) -> list[str]:
+    return [key for key, flag in zip(OUTCOME_KEYS, flags.tolist(), strict=True) if flag]
+
+
+def _flags(keys: list[str]) -> NDArray[np.bool_]:
+    return np.array([key in keys for key in OUTCOME_KEYS], dtype=np.bool_)

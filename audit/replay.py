@@ -1,0 +1,106 @@
+"""A recorded answer computed again from the recorded bundle and row, and compared bit for bit."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from audit import prediction, runtime
+from audit.events import Kind, Record
+from features import bundle, catalogue
+from features.errors import BundleError, LedgerError
+from features.home import BUNDLE_FOLDER, MODEL_NAME, Home
+from features.outcomes import OUTCOME_KEYS
+from features.policy import Policy
+from features.predict import Predictor
+
+#: Bundles that are held at once.
+_MOST_LOADED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """differences: what is not the same bits, as "low of crs_2plus". same_runtime: whether versions and processor are.
+
+    compared: how many numbers were.
+    """
+
+    event_id: str
+    sequence: int
+    bundle: str
+    status: str
+    compared: int
+    differences: tuple[str, ...]
+    same_runtime: bool
+
+    @property
+    def same(self) -> bool:
+        return not self.differences
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "same": self.same}
+
+
+class Replayer:
+    """Replays the answers of one home; each bundle is read and verified once."""
+
+    def __init__(self, home: Home) -> None:
+        self._folders = dict(stored_bundles(home))
+        self._catalogue = catalogue.load()
+        self._loaded = lru_cache(_MOST_LOADED)(self._load)
+
+    def replay(self, record: Record) -> Replayed:
+        """LedgerError where the record is of no answer; BundleError where its bundle is gone, or not as recorded."""
+        if record.kind is not Kind.PREDICTION:
+            raise LedgerError(f"record {record.sequence}", f"it is of {record.kind}, not of an answer", "name another")
+        body = record.body
+        predictor = self._loaded(str(body["bundle"]))
+        differences, compared = _compared(predictor, body) if "vector" in body else ([], 0)
+        return Replayed(
+            event_id=record.event_id,
+            sequence=record.sequence,
+            bundle=str(body["bundle"]),
+            status=str(body["status"]),
+            compared=compared,
+            differences=tuple(differences),
+            same_runtime=body["runtime"] == runtime.digest(),
+        )
+
+    def _load(self, digest: str) -> Predictor:
+        if digest not in self._folders:
+            raise BundleError("model store", "the bundle of that answer is not there", "restore it from a backup")
+        return Predictor(bundle.read(self._folders[digest], digest), self._catalogue)
+
+
+def stored_bundles(home: Home) -> Iterable[tuple[str, Path]]:
+    """Digest and folder of each bundle in the home's model store."""
+    for path in sorted((home.bentoml / "models" / MODEL_NAME).glob(f"*/{BUNDLE_FOLDER}/{bundle.MANIFEST}")):
+        yield sha256(path.read_bytes()).hexdigest(), path.parent
+
+
+def _compared(predictor: Predictor, body: Any) -> tuple[list[str], int]:
+    """What differs, and how many numbers were compared."""
+    if body["columns"] != predictor.bundle.spec.fingerprint:
+        return ["the columns of the row"], 0
+    found = predictor.predict_rows(prediction.rows_of(body, predictor.prior))
+    values = (found.trees, found.log_odds, found.probability, found.low, found.high)
+    differences, compared = [], 0
+    for name, again in zip(prediction.COMPUTED, values, strict=True):
+        held = prediction.array_of(body[name])
+        for place in np.flatnonzero(~np.isnan(held)).tolist():
+            compared += 1
+            if held[place].tobytes() != again[0][place].tobytes():
+                differences.append(f"{name} of {OUTCOME_KEYS[place]}")
+    return differences + _other_bands(predictor.bundle.policy, body), compared
+
+
+def _other_bands(policy: Policy, body: Any) -> list[str]:
+    if prediction.policy_id(policy) != body["policy"]:
+        return ["the bands' policy"]
+    held = prediction.array_of(body["probabilities"])
+    again = {key: policy.band(key, float(value)) for key, value in zip(OUTCOME_KEYS, held, strict=True)}
+    return [f"band of {key}" for key, band in body["bands"].items() if again[key] != band]

@@ -1,0 +1,266 @@
+"""The tables of the ledger, on SQLite or PostgreSQL: records as their exact bytes, and a head that says how to go on.
+
+The head (size, last hash, roots of the tree's right edge) lets a large ledger go on without being read; nothing that
+checks the ledger believes it. The columns beside a record's bytes are for finding it; they are compared when checked.
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import sqlalchemy as sa
+from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
+
+from audit import guards
+from audit.events import NO_RECORD
+from audit.settings import URI
+from audit.tree import Frontier
+from features.errors import LedgerError, UsageError
+
+#: Seconds to wait for another process that is writing.
+BUSY_SECONDS = 5.0
+
+#: Marks a connection that will write.
+_WRITES = "ledger_writes"
+_META = sa.MetaData()
+_WHOLE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+RECORDS = sa.Table(
+    "ledger_records",
+    _META,
+    sa.Column("sequence", _WHOLE, primary_key=True, autoincrement=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("event_id", sa.Text, nullable=False),
+    sa.Column("microseconds", sa.BigInteger, nullable=False),
+    sa.Column("hash", sa.LargeBinary, nullable=False),
+    sa.Column("record", sa.LargeBinary, nullable=False),
+)
+HEAD = sa.Table(
+    "ledger_head",
+    _META,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("previous", sa.Text, nullable=False),
+    sa.Column("roots", sa.LargeBinary, nullable=False),
+    sa.Column("checkpoint_size", sa.BigInteger, nullable=False),
+    sa.Column("checkpoint_microseconds", sa.BigInteger, nullable=False),
+)
+sa.Index("ledger_by_kind", RECORDS.c.kind, RECORDS.c.sequence)
+_NAMED = RECORDS.c.event_id != ""
+sa.Index(
+    "ledger_by_event",
+    RECORDS.c.event_id,
+    RECORDS.c.kind,
+    unique=True,
+    sqlite_where=_NAMED,
+    postgresql_where=_NAMED,
+)
+
+
+class Row(NamedTuple):
+    """A row as it stands."""
+
+    sequence: int
+    kind: str
+    event_id: str
+    microseconds: int
+    hash: bytes
+    record: bytes
+
+
+_HEAD = sa.select(HEAD)
+#: What every commit runs, as text for the driver: SQLAlchemy's own statements cost more than running them. `?` is the
+#: driver's mark of a value.
+_LAST = (
+    "SELECT h.size, h.previous, h.roots, h.checkpoint_size, h.checkpoint_microseconds, r.sequence, r.hash "
+    "FROM ledger_head h LEFT JOIN ledger_records r ON r.sequence = (SELECT max(sequence) FROM ledger_records)"
+)
+_INSERT = f"INSERT INTO ledger_records ({', '.join(Row._fields)}) VALUES (?, ?, ?, ?, ?, ?)"
+_UPDATE = (
+    "UPDATE ledger_head SET size = ?, previous = ?, roots = ?, checkpoint_size = ?, checkpoint_microseconds = ? "
+    "WHERE id = 1"
+)
+
+
+class TakenError(Exception):
+    """A record of that kind and event id is there already."""
+
+
+@dataclass(slots=True)
+class Head:
+    """Where the ledger goes on. previous: hash of the last record."""
+
+    frontier: Frontier
+    previous: str
+    checkpoint_size: int
+    checkpoint_microseconds: int
+
+    @classmethod
+    def empty(cls) -> "Head":
+        return cls(Frontier(), NO_RECORD, 0, 0)
+
+    @classmethod
+    def of(cls, size: int, previous: str, roots: bytes, checkpoint_size: int, checkpoint: int) -> "Head | None":
+        """The head of a stored row; None where it cannot be one."""
+        try:
+            return cls(Frontier.from_bytes(size, bytes(roots)), previous, checkpoint_size, checkpoint)
+        except ValueError:
+            return None
+
+    def ends_with(self) -> tuple[int, str]:
+        """Sequence and hash that the last record has to have."""
+        return self.frontier.size - 1, self.previous
+
+    def columns(self) -> dict[str, Any]:
+        """In the order of the table."""
+        return {
+            "size": self.frontier.size,
+            "previous": self.previous,
+            "roots": self.frontier.to_bytes(),
+            "checkpoint_size": self.checkpoint_size,
+            "checkpoint_microseconds": self.checkpoint_microseconds,
+        }
+
+
+class Store:
+    """One database. Every failure of it is a LedgerError."""
+
+    def __init__(self, uri: str, file: Path | None, writes: bool) -> None:
+        with _told():
+            self.engine = _engine(uri, file, writes)
+        self._writer = self.engine.execution_options(**{_WRITES: True})
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    def create(self) -> None:
+        """Make the tables and their guards where they are missing."""
+        with _told(), self._writer.begin() as connection:
+            guards.lock(connection)
+            _META.create_all(connection)
+            guards.create(connection)
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator["Writing"]:
+        """One transaction that no other writer can enter; committed, and on the disk, when it ends without an error."""
+        with _told(), self._writer.begin() as connection:
+            guards.lock(connection)
+            yield Writing(connection)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A connection for reading, on one state of the ledger."""
+        with _told(), self.engine.connect() as connection:
+            yield connection.execution_options(stream_results=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """What can be done within one transaction."""
+
+    connection: sa.Connection
+
+    def head(self) -> Head | None:
+        """Where to go on; None in a new ledger. LedgerError where the head does not fit the last record."""
+        row = self.connection.exec_driver_sql(_LAST).first()
+        if row is None and self.connection.execute(sa.select(RECORDS.c.sequence).limit(1)).first() is None:
+            return None
+        head = None if row is None else Head.of(*row[:5])
+        if row is None or head is None or row[6] is None or (row[5], bytes(row[6]).hex()) != head.ends_with():
+            raise LedgerError("ledger", "its head does not fit its last record", "run `crs audit verify`")
+        return head
+
+    def add(self, rows: list[Row]) -> None:
+        """Add records; TakenError where an event is there already."""
+        try:
+            self._run(_INSERT, [tuple(row) for row in rows])
+        except IntegrityError as error:
+            raise TakenError from error
+
+    def set_head(self, head: Head, new: bool) -> None:
+        if new:
+            self.connection.execute(sa.insert(HEAD), {"id": 1, **head.columns()})
+        else:
+            self._run(_UPDATE, [tuple(head.columns().values())])
+
+    def _run(self, statement: str, values: list[tuple[Any, ...]]) -> None:
+        marked = statement if self.connection.dialect.paramstyle == "qmark" else statement.replace("?", "%s")
+        self.connection.exec_driver_sql(marked, values if len(values) > 1 else values[0])
+
+
+def stated_head(connection: sa.Connection) -> Head | None:
+    """The head as it stands; None where there is none that can be one."""
+    row = connection.execute(_HEAD).first()
+    return None if row is None else Head.of(*row[1:])
+
+
+def event(connection: sa.Connection, event_id: str, kind: str | None) -> bytes | None:
+    """The bytes of the first record of that event."""
+    asked = sa.select(RECORDS.c.record).where(RECORDS.c.event_id == event_id, _NAMED)
+    asked = asked if kind is None else asked.where(RECORDS.c.kind == kind)
+    found = connection.execute(asked.order_by(RECORDS.c.sequence).limit(1)).scalar()
+    return None if found is None else bytes(found)
+
+
+def address(uri: str) -> sa.URL:
+    """A PostgreSQL URL with the driver that is installed; UsageError where it is none."""
+    try:
+        found = sa.make_url(uri)
+    except ArgumentError:
+        found = sa.URL.create("none")
+    if found.get_backend_name() not in ("postgresql", "postgres"):
+        raise UsageError(URI, "not a PostgreSQL URL", "write postgresql://user@host/database, or leave it out")
+    return found.set(drivername="postgresql+psycopg2")
+
+
+def latest(connection: sa.Connection, kind: str | None) -> bytes | None:
+    """The bytes of the last record, or the last of that kind."""
+    asked = sa.select(RECORDS.c.record).order_by(RECORDS.c.sequence.desc()).limit(1)
+    found = connection.execute(asked if kind is None else asked.where(RECORDS.c.kind == kind)).scalar()
+    return None if found is None else bytes(found)
+
+
+def _engine(uri: str, file: Path | None, writes: bool) -> sa.Engine:
+    if file is None:
+        return sa.create_engine(address(uri), pool_pre_ping=True, hide_parameters=True)
+    place = f"file:{quote(str(file))}" + ("" if writes else "?mode=ro")
+    engine = sa.create_engine(
+        "sqlite://",
+        creator=lambda: sqlite3.connect(
+            place, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        ),
+        poolclass=sa.pool.QueuePool,
+        hide_parameters=True,
+    )
+    sa.event.listen(engine, "connect", _durable if writes else _patient)
+    sa.event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _durable(connection: Any, _record: object) -> None:
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+
+
+def _patient(connection: Any, _record: object) -> None:
+    connection.execute("PRAGMA query_only=ON")
+
+
+def _begin(connection: sa.Connection) -> None:
+    """A writer waits for its turn at once; a reader sees one state and holds nobody up."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(_WRITES) else "BEGIN")
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """A failure of the database in one line that repeats none of its text."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        kind = type(getattr(error, "orig", None) or error).__name__
+        raise LedgerError(
+            "ledger", f"the database cannot be used ({kind})", "check its disk, its rights or its server"
+        ) from error

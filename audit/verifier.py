@@ -1,0 +1,300 @@
+#!/usr/bin/env python3
+"""Checks a proof or an exported ledger of CRS Risk. One file, nothing but Python's standard library.
+
+    python verifier.py proof PROOF.json [--key KEY]
+    python verifier.py ledger LEDGER.ndjson [--key KEY] [--checkpoint FILE ...] [--record SEQUENCE:HASH ...]
+
+KEY is the line that `crs audit key` printed; without it, the key that the file names is believed. A checkpoint is
+a copy that was kept outside; a record is the receipt of an answer. Exit code 0: all of it holds. 1: something does not,
+and the first line says what and where. 2: the call or a file cannot be read. Nothing here is shared with the service.
+"""
+
+import argparse
+import base64
+import datetime
+import hashlib
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+Point = tuple[int, int, int, int]
+
+# Ed25519, RFC 8032 section 5.1.7: verification only, on public data, so that its timing does not matter.
+P = 2**255 - 19
+L = 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, P - 2, P) % P
+ROOT = pow(2, (P - 1) // 4, P)
+
+
+def point(x: int, y: int) -> Point:
+    return (x, y, 1, x * y % P)
+
+
+def add(p: Point, q: Point) -> Point:
+    a, b = (p[1] - p[0]) * (q[1] - q[0]) % P, (p[1] + p[0]) * (q[1] + q[0]) % P
+    c, d = 2 * p[3] * q[3] * D % P, 2 * p[2] * q[2] % P
+    e, f, g, h = b - a, d - c, d + c, b + a
+    return (e * f % P, g * h % P, f * g % P, e * h % P)
+
+
+def times(number: int, p: Point) -> Point:
+    result = point(0, 1)
+    while number:
+        if number & 1:
+            result = add(result, p)
+        p = add(p, p)
+        number >>= 1
+    return result
+
+
+def same(p: Point, q: Point) -> bool:
+    return (p[0] * q[2] - q[0] * p[2]) % P == 0 and (p[1] * q[2] - q[1] * p[2]) % P == 0
+
+
+def decompressed(raw: bytes) -> Point | None:
+    """The point of 32 bytes, None where they are none."""
+    y = int.from_bytes(raw, "little")
+    sign, y = y >> 255, y & ((1 << 255) - 1)
+    if len(raw) != 32 or y >= P:
+        return None
+    square = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    if (x * x - square) % P:
+        x = x * ROOT % P
+    if (x * x - square) % P or (x == 0 and sign):
+        return None
+    return point(P - x if x & 1 != sign else x, y)
+
+
+BASE = decompressed((4 * pow(5, P - 2, P) % P).to_bytes(32, "little")) or point(0, 1)
+
+
+def signed_by(public: bytes, message: bytes, signature: bytes) -> bool:
+    """Whether an Ed25519 signature is good."""
+    a, r = decompressed(public), decompressed(signature[:32])
+    s = int.from_bytes(signature[32:], "little")
+    if a is None or r is None or len(signature) != 64 or s >= L:
+        return False
+    k = int.from_bytes(hashlib.sha512(signature[:32] + public + message).digest(), "little") % L
+    return same(times(s, BASE), add(r, times(k, a)))
+
+
+class WrongError(Exception):
+    """What does not hold, and where."""
+
+
+def leaf_of(record: bytes) -> bytes:
+    return hashlib.sha256(b"\x00" + record).digest()
+
+
+def node_of(left: bytes, right: bytes) -> bytes:
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+def key_of(line: str) -> tuple[str, bytes]:
+    """Name and 32 bytes of a public key's line."""
+    name, shown, body = line.strip().split("+", 2)
+    raw = base64.b64decode(body, validate=True)
+    if len(raw) != 33 or raw[0] != 1 or hashlib.sha256(name.encode() + b"\n" + raw).digest()[:4].hex() != shown:
+        raise ValueError("not a key")
+    return name, raw[1:]
+
+
+def checkpoint_of(note: str, key: str) -> tuple[int, bytes]:
+    """Size and root of a signed note; WrongError where the key did not sign it."""
+    name, public = key_of(key)
+    text, _, lines = note.partition("\n\n")
+    origin, size, root = text.split("\n")
+    mark = hashlib.sha256(name.encode() + b"\n\x01" + public).digest()[:4]
+    for line in lines.split("\n"):
+        dash, _, rest = line.partition(" ")
+        signer, _, body = rest.partition(" ")
+        if dash == "—" and signer == name == origin:
+            held = base64.b64decode(body, validate=True)
+            if held[:4] == mark and signed_by(public, (text + "\n").encode(), held[4:]):
+                return int(size), base64.b64decode(root, validate=True)
+    raise WrongError("the checkpoint is not signed by the key")
+
+
+def root_by_path(leaf: bytes, place: int, size: int, path: Sequence[bytes]) -> bytes:
+    """The root that an inclusion proof leads to, RFC 9162 section 2.1.3.2."""
+    if not 0 <= place < size:
+        raise WrongError(f"record {place} does not lie in a tree of {size}")
+    first, last = place, size - 1
+    for one in path:
+        if last == 0:
+            raise WrongError("the inclusion proof is too long")
+        if first & 1 or first == last:
+            leaf = node_of(one, leaf)
+            while not first & 1 and first:
+                first, last = first >> 1, last >> 1
+        else:
+            leaf = node_of(leaf, one)
+        first, last = first >> 1, last >> 1
+    if last:
+        raise WrongError("the inclusion proof is too short")
+    return leaf
+
+
+def check_proof(proof: dict[str, Any], key: str | None = None) -> list[str]:
+    """Check a proof; returns what it proves as lines of text."""
+    record = proof["record"].encode()
+    held = json.loads(record)
+    if key and key.strip() != proof["key"].strip():
+        raise WrongError("the proof names another key than the one that is expected")
+    size, root = checkpoint_of(proof["checkpoint"], proof["key"])
+    found = root_by_path(leaf_of(record), held["sequence"], size, [bytes.fromhex(one) for one in proof["path"]])
+    if found != root:
+        raise WrongError(f"record {held['sequence']} is not part of the ledger that the checkpoint signs")
+    lines = [f"record {held['sequence']} ({held['kind']}, {held['time']}) is in the signed ledger of {size} records"]
+    if proof.get("manifest"):
+        digest = hashlib.sha256(base64.b64decode(proof["manifest"])).hexdigest()
+        if digest != held["body"].get("bundle", held["body"].get("digest")):
+            raise WrongError("the manifest is not that of the model which the record names")
+        lines.append(f"the manifest is that of the model {digest}")
+    return [*lines, believed(key, proof["key"])]
+
+
+def believed(key: str | None, named: str) -> str:
+    return "the key is the expected one" if key else f"the key was not given and is believed: {named.strip()}"
+
+
+class Tree:
+    """The roots of whole subtrees, from the left."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.roots: list[bytes] = []
+
+    def append(self, leaf: bytes) -> None:
+        size = self.size
+        while size & 1:
+            leaf, size = node_of(self.roots.pop(), leaf), size >> 1
+        self.roots.append(leaf)
+        self.size += 1
+
+    def root(self) -> bytes:
+        if not self.roots:
+            return hashlib.sha256(b"").digest()
+        found = self.roots[-1]
+        for left in self.roots[-2::-1]:
+            found = node_of(left, found)
+        return found
+
+
+def check_ledger(
+    lines: Iterable[bytes],
+    key: str | None = None,
+    checkpoints: Sequence[str] = (),
+    receipts: Sequence[tuple[int, str]] = (),
+) -> list[str]:
+    """Check an exported ledger, a record a line; returns what holds as lines of text."""
+    tree, previous, time, signed = Tree(), "0" * 64, "", 0
+    now: str | None = None
+    signers: set[str] = set()
+    copies = [(note, int(note.split("\n")[1])) for note in checkpoints]
+    kept = dict(receipts)
+    for record in lines:
+        place = tree.size
+        check_copies(copies, now, tree)
+        held = parsed(record, place)
+        if held["sequence"] != place or held["previous"] != previous:
+            raise WrongError(f"record {place}: it does not follow the record before it")
+        if time and seconds(held["time"]) < seconds(time) - 1:
+            raise WrongError(f"record {place}: its time is before that of the record before it")
+        if held["kind"] == "key.rotated":
+            now = handed_over(held["body"], now, place)
+        elif held["kind"] == "checkpoint":
+            signers.add(agrees(held["body"]["note"], now, tree, "the checkpoint"))
+            signed = place
+        leaf = leaf_of(record)
+        if kept.get(place, leaf.hex()) != leaf.hex():
+            raise WrongError(f"record {place}: it is not the one of the receipt")
+        tree.append(leaf)
+        previous, time = leaf.hex(), held["time"]
+    check_copies(copies, now, tree)
+    most = max([size for _, size in copies] + [place + 1 for place in kept], default=0)
+    if most > tree.size:
+        raise WrongError(f"record {tree.size}: the ledger ends here, but there were {most} records")
+    if now is None or (key and key.strip() not in signers):
+        raise WrongError(f"record {tree.size}: no checkpoint is signed by the key that is expected")
+    return [
+        f"{tree.size} records follow one another; the last is of {time}",
+        f"a signed checkpoint vouches for the first {signed}",
+        believed(key, now),
+    ]
+
+
+def check_copies(copies: Sequence[tuple[str, int]], key: str | None, tree: Tree) -> None:
+    for note, size in copies:
+        if size == tree.size:
+            agrees(note, key, tree, "the checkpoint that was kept outside")
+
+
+def parsed(record: bytes, place: int) -> dict[str, Any]:
+    try:
+        held: dict[str, Any] = json.loads(record)
+        if held.keys() == {"sequence", "previous", "kind", "time", "body", "event_id"} and seconds(held["time"]):
+            return held
+    except (ValueError, AttributeError, TypeError):
+        pass
+    raise WrongError(f"record {place}: it cannot be read")
+
+
+def agrees(note: str, key: str | None, tree: Tree, what: str) -> str:
+    """The key that signed the note, which has to be over exactly the records so far."""
+    try:
+        found = None if key is None else checkpoint_of(note, key)
+    except (WrongError, ValueError, IndexError) as error:
+        raise WrongError(f"record {tree.size}: {what} is damaged, or not signed by the key") from error
+    if key is None or found != (tree.size, tree.root()):
+        raise WrongError(f"record {tree.size}: {what} signs other records than those before it")
+    return key.strip()
+
+
+def handed_over(body: dict[str, Any], old: str | None, place: int) -> str:
+    """The new key, which the old one has to sign."""
+    try:
+        new = str(body["key"])
+        good = old is None or signed_by(key_of(old)[1], new.encode(), bytes.fromhex(body["signature"]))
+        if good and key_of(new)[0] == key_of(old or new)[0]:
+            return new
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise WrongError(f"record {place}: the new key is damaged, or not signed by the one before it")
+
+
+def seconds(time: str) -> float:
+    return datetime.datetime.fromisoformat(time).timestamp()
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    asked = argparse.ArgumentParser(description="Checks a proof or an exported ledger of CRS Risk.")
+    asked.add_argument("what", choices=["proof", "ledger"])
+    asked.add_argument("file")
+    asked.add_argument("--key", help="the line that `crs audit key` printed")
+    asked.add_argument("--checkpoint", action="append", default=[], help="a checkpoint that was kept outside")
+    asked.add_argument("--record", action="append", default=[], help="the receipt of an answer, SEQUENCE:HASH")
+    given = asked.parse_args(words)
+    try:
+        with Path(given.file).open("rb") as file:
+            if given.what == "proof":
+                told = check_proof(json.load(file), given.key)
+            else:
+                notes = [Path(path).read_text(encoding="utf-8") for path in given.checkpoint]
+                receipts = [(int(one.split(":")[0]), one.split(":")[1]) for one in given.record]
+                told = check_ledger((line.rstrip(b"\n") for line in file), given.key, notes, receipts)
+    except WrongError as error:
+        print(f"NOT GOOD: {error}")
+        return 1
+    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        print(f"cannot be read: {type(error).__name__}", file=sys.stderr)
+        return 2
+    print("\n".join(["GOOD", *told]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,244 @@
+"""Whether a ledger is whole: every record, the chain, the tree, the signatures, the columns, and the copies outside.
+
+Nothing in the database is believed but the records' own bytes, and those only as far as a signed checkpoint holds them.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from audit import outside
+from audit.events import NO_RECORD, Kind, stamp
+from audit.growth import microseconds
+from audit.keys import has_signing_key, signing_key
+from audit.ledger import Ledger
+from audit.note import Checkpoint, PublicKey, read
+from audit.pulse import Pulse
+from audit.store import Row
+from audit.tree import Frontier, leaf_hash
+
+#: By how much a clock may be set back without a finding: less than a second is how clocks are kept right.
+CLOCK_SLACK = timedelta(seconds=1)
+#: Size -> name and note of a checkpoint that is held outside.
+Copies = Mapping[int, tuple[str, str]]
+
+#: Findings that are told one by one.
+MOST_TOLD = 100
+
+
+class Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A record's own bytes, its body unread."""
+
+    body: msgspec.Raw
+    event_id: str
+    kind: str
+    previous: str
+    sequence: int
+    time: str
+
+
+_WRITTEN = msgspec.json.Decoder(Written)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is wrong, and at which sequence."""
+
+    code: str
+    sequence: int
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """findings: what is wrong, in their order. remarks: what an auditor should know, though nothing is altered.
+
+    signed: how many records the last good checkpoint holds; what came after it rests on the chain alone.
+    """
+
+    size: int
+    root: str
+    signed: int
+    key: str
+    last: datetime | None
+    findings: tuple[Finding, ...]
+    remarks: tuple[Finding, ...]
+
+    @property
+    def whole(self) -> bool:
+        return not self.findings
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "last": self.last and stamp(self.last), "whole": self.whole}
+
+
+def verify(ledger: Ledger, key: PublicKey | None = None) -> Verdict:
+    """Check a ledger against itself, its copies outside and the signing key that its home holds, or that is given."""
+    check = Check(_copies(ledger), Pulse(ledger.settings.heartbeat))
+    for row in ledger.stored():
+        check.row(row)
+    check.end(ledger.clock())
+    wanted = key or _own_key(ledger)
+    if wanted is not None and str(wanted) not in check.signers:
+        check.find("signer", check.size, "no checkpoint is signed by the key that is expected")
+    head = ledger.head()
+    if head is None or (head.frontier.size, head.previous) != (check.size, check.previous):
+        check.find("head", check.size, "the stored head does not fit the last record")
+    return check.verdict()
+
+
+def check_rows(rows: Iterable[Row], copies: Copies | None = None, every: float = 1e9) -> Verdict:
+    """Check rows by themselves. every: seconds between heartbeats."""
+    check = Check(copies or {}, Pulse(every))
+    for row in rows:
+        check.row(row)
+    check.end(None)
+    return check.verdict()
+
+
+def _copies(ledger: Ledger) -> Copies:
+    """Checkpoints of this ledger that were copied outside."""
+    first = ledger.last(Kind.KEY_ROTATED)
+    origin = PublicKey.parse(first.body["key"]).name if first else ""
+    return dict(outside.copies(ledger.home, ledger.settings, origin))
+
+
+def _own_key(ledger: Ledger) -> PublicKey | None:
+    return signing_key(ledger.home).key if has_signing_key(ledger.home) else None
+
+
+@dataclass(slots=True)
+class Check:
+    """What has been seen so far. expected: the sequence of the next record."""
+
+    copies: Copies
+    pulse: Pulse
+    frontier: Frontier = field(default_factory=Frontier)
+    expected: int = 0
+    previous: str = NO_RECORD
+    time: str = ""
+    key: PublicKey | None = None
+    signed: int = 0
+    uncopied: int = 0
+    signers: set[str] = field(default_factory=set)
+    findings: list[Finding] = field(default_factory=list)
+    remarks: list[Finding] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        return self.frontier.size
+
+    def find(self, code: str, sequence: int, problem: str) -> None:
+        if len(self.findings) < MOST_TOLD:
+            self.findings.append(Finding(code, sequence, problem))
+
+    def remark(self, code: str, sequence: int, problem: str) -> None:
+        if problem and len(self.remarks) < MOST_TOLD:
+            self.remarks.append(Finding(code, sequence, problem))
+
+    def row(self, row: Row) -> None:
+        """The next row."""
+        place, leaf = row.sequence, leaf_hash(row.record)
+        if place != self.expected:
+            gap = f"records {self.expected} to {place - 1} are missing" if place > self.expected else "out of its order"
+            self.find("sequence", place, gap)
+        if leaf != row.hash:
+            self.find("altered", place, "its bytes do not have the hash that stands beside them")
+        if place in self.copies:
+            self._copy(place)
+        try:
+            self._written(row, _WRITTEN.decode(row.record))
+        except (ValueError, TypeError, KeyError):
+            self.find("unreadable", place, "its bytes are not those of a record")
+        self.frontier.append(leaf)
+        self.previous, self.expected = leaf.hex(), place + 1
+
+    def _written(self, row: Row, written: Written) -> None:
+        place, time = row.sequence, datetime.fromisoformat(written.time)
+        if written.sequence != place:
+            self.find("sequence", place, f"the record calls itself number {written.sequence}")
+        if written.previous != self.previous:
+            self.find("chain", place, "it does not follow the record before it")
+        if (written.kind, written.event_id, microseconds(time)) != (row.kind, row.event_id, row.microseconds):
+            self.find("columns", place, "the columns beside it say something else")
+        if written.time < self.time:
+            self._clock_back(place, datetime.fromisoformat(self.time) - time)
+        if written.kind == Kind.CHECKPOINT:
+            self._checkpoint(msgspec.json.decode(written.body)["note"], place)
+        elif written.kind == Kind.KEY_ROTATED:
+            self._key(msgspec.json.decode(written.body), place)
+        elif self.size == 0:
+            self.find("key", place, "a ledger begins with the key that signs it")
+        self.remark("silence", place, self.pulse.record(written.kind, time))
+        self.time = written.time
+
+    def _clock_back(self, place: int, by: timedelta) -> None:
+        if by > CLOCK_SLACK:
+            self.find("clock-back", place, f"it is {by.total_seconds():.0f} s older than the record before it")
+
+    def _checkpoint(self, note: str, place: int) -> None:
+        """A checkpoint holds all records before it."""
+        self.uncopied += place not in self.copies
+        problem = self._disagrees(note, place)
+        if problem:
+            self.find("checkpoint", place, f"{problem}; nothing vouches for records {self.signed} to {place - 1}")
+        else:
+            self.signed = place
+            self.signers.add(str(self.key))
+
+    def _copy(self, place: int) -> None:
+        name, note = self.copies[place]
+        problem = self._disagrees(note, place)
+        if problem:
+            self.find("copy", place, f"{name}: {problem}")
+
+    def _disagrees(self, note: str, size: int) -> str:
+        """Why a note does not vouch for the records so far, "" where it does."""
+        try:
+            stated = read(note, self.key)
+        except ValueError as error:
+            return str(error)
+        if self.key is None or stated != Checkpoint(self.key.name, size, self.frontier.root()):
+            return "its size, root or origin is not that of the records"
+        return ""
+
+    def _key(self, body: Mapping[str, str], place: int) -> None:
+        """A ledger begins with a key; each later one is signed by the one before."""
+        new, old = PublicKey.parse(body["key"]), self.key
+        if self.size and not (old is not None and _hands_over(old, new, body)):
+            self.find("key", place, "the new key is not signed by the one before it")
+        self.key = new
+
+    def end(self, now: datetime | None) -> None:
+        """After the last row: what is gone behind it, and what is silent."""
+        for held, (name, _) in sorted(self.copies.items()):
+            if held == self.size:
+                self._copy(held)
+            elif held > self.size:
+                self.find("tail", self.size, f"{name} holds {held} records: those from {self.size} on are gone")
+        if self.uncopied:
+            self.remark("no-copy", self.size, f"{self.uncopied} checkpoints have no copy outside")
+        if now is None or not self.time:
+            return
+        self.remark("silence", self.size, self.pulse.end(now))
+        if datetime.fromisoformat(self.time) - now > CLOCK_SLACK:
+            self.find("clock-back", self.size - 1, "it lies in the future")
+
+    def verdict(self) -> Verdict:
+        return Verdict(
+            size=self.size,
+            root=self.frontier.root().hex(),
+            signed=self.signed,
+            key="" if self.key is None else str(self.key),
+            last=datetime.fromisoformat(self.time) if self.time else None,
+            findings=tuple(sorted(self.findings, key=lambda one: one.sequence)),
+            remarks=tuple(self.remarks),
+        )
+
+
+def _hands_over(old: PublicKey, new: PublicKey, body: Mapping[str, str]) -> bool:
+    named = (new.name, body["signed_by"]) == (old.name, str(old))
+    return named and old.verifies(body["key"].encode(), bytes.fromhex(body["signature"]))

@@ -1,0 +1,29 @@
+"""Outcomes into the ledger, each by itself: one that is refused takes none of the others with it."""
+
+from msgspec import structs
+
+from audit import outcome
+from audit.ledger import Ledger
+from serving.outcome_form import Fault, OutcomeForm, OutcomesAnswer, OutcomeShown, OutcomesRequest, Place
+
+REFUSED = "refused"
+
+
+def record(ledger: Ledger, request: OutcomesRequest) -> OutcomesAnswer:
+    """Append every outcome that keeps the rules; LedgerError where the ledger cannot be written.
+
+    What was recorded before such an error stays recorded: the same request may be sent again.
+    """
+    shown = tuple(_record(ledger, form, f"$.outcomes[{place}]") for place, form in enumerate(request.outcomes))
+    refused = sum(one.status == REFUSED for one in shown)
+    return OutcomesAnswer(shown, len(shown) - refused, refused)
+
+
+def _record(ledger: Ledger, form: OutcomeForm, path: str) -> OutcomeShown:
+    report = outcome.Report(**structs.asdict(form))
+    try:
+        taken = outcome.record(ledger, report)
+    except outcome.OutcomeError as error:
+        return OutcomeShown(REFUSED, error=Fault(error.code, f"{path}.{error.place}", error.problem, error.remedy))
+    place = Place(taken.receipt.sequence, taken.receipt.hash)
+    return OutcomeShown(taken.status, prediction_id=report.prediction_id, record=place)

@@ -1,0 +1,197 @@
+"""No record, no answer: what is answered or refused stands in the ledger before a byte of it leaves.
+
+The record's digest of the answer is taken of the answer without its receipt, which is its last field.
+"""
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+import numpy as np
+
+from audit import runtime, wire
+from audit.events import Entry, Kind, Receipt
+from audit.keys import keyed, pseudonym, tenant_key
+from audit.prediction import Scored
+from features.course import Event
+from features.home import Home
+from features.outcomes import OUTCOME_KEYS
+from features.predict import Predictor
+from serving.answerer import Answered, Answerer
+from serving.looked import Found
+from serving.noted import note
+from serving.trust.caller import Caller
+
+#: Taken before the index time, these change what an outcome says of the answer.
+_TREATMENTS = frozenset({Event.TOCILIZUMAB.value, Event.CORTICOSTEROID.value})
+
+
+class Appends(Protocol):
+    """Whatever writes records: the ledger itself, or a way to its writer."""
+
+    def append_all(self, entries: Sequence[Entry]) -> list[Receipt]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The call that is being answered. given: the body's bytes. began: on the clock of time.perf_counter.
+
+    patient: the caller's identifier of the patient, sources: of the resources that were read; "" and () where none is
+    known. Only their keyed digests are recorded. hook: of a CDS Hooks call. more: what else the record holds, without
+    names, record numbers or free text.
+    """
+
+    route: str
+    given: bytes
+    began: float
+    caller: Caller
+    hook: str = ""
+    patient: str = ""
+    sources: tuple[str, ...] = ()
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+
+#: The call that is being answered.
+ASKED: ContextVar[Asked] = ContextVar("asked")
+
+
+class Recorder:
+    """Writes the records of answers and refusals. Safe to share between threads."""
+
+    def __init__(self, ledger: Appends, key: bytes) -> None:
+        self._ledger, self._key = ledger, key
+
+    def answer(self, asked: Asked, answered: Answered, by: Answerer) -> bytes:
+        """The answer as it may leave, with its receipt; LedgerError where it could not be recorded."""
+        return self._with_receipts(asked, (answered,), by)[0]
+
+    def answers(self, asked: Asked, answered: Sequence[Answered], by: Answerer) -> bytes:
+        """The same for a batch: one record each, all or none."""
+        return b'{"answers":[' + b",".join(self._with_receipts(asked, answered, by)) + b"]}"
+
+    def _with_receipts(self, asked: Asked, answered: Sequence[Answered], by: Answerer) -> list[bytes]:
+        contents = [msgspec.json.encode(one.answer) for one in answered]
+        receipts = self.record(asked, answered, contents, by)
+        return [with_receipt(content, receipt) for content, receipt in zip(contents, receipts, strict=True)]
+
+    def record(
+        self, asked: Asked, answered: Sequence[Answered], contents: Sequence[bytes], by: Answerer
+    ) -> list[Receipt]:
+        """Record answers under their prediction ids. contents: what is about to be sent for each of them."""
+        call = self._call(asked)
+        receipts = self._ledger.append_all(
+            [
+                Entry(Kind.PREDICTION, {**call, **self._body(one, content, by)}, one.answer.prediction_id)
+                for one, content in zip(answered, contents, strict=True)
+            ]
+        )
+        for one in answered:
+            if one.found:
+                note(one.answer.prediction_id, one.intake.course)
+        return receipts
+
+    def refusal(self, route: str, status: int, code: str, caller: Caller) -> Receipt:
+        """Record that a call was refused: the code, and nothing of what was sent."""
+        body = {"route": route, "status": status, "code": code, "caller": self._caller(caller)}
+        return self._ledger.append_all([Entry(Kind.REFUSAL, body)])[0]
+
+    def unscored(self, asked: Asked, code: str, content: bytes, event_id: str = "") -> Receipt:
+        """Record that a call was answered without a prediction. content: what is about to be sent."""
+        body = {**self._call(asked), "status": 200, "code": code, "response": keyed(self._key, content)}
+        return self._ledger.append_all([Entry(Kind.REFUSAL, body, event_id)])[0]
+
+    def reporter(self, caller: Caller) -> dict[str, str]:
+        """Who reports something, without the token: the same report again is the same record."""
+        return {name: text for name, text in self._caller(caller).items() if name != "token"}
+
+    def _call(self, asked: Asked) -> dict[str, Any]:
+        """What all records of one call share."""
+        return {
+            **asked.more,
+            "route": asked.route,
+            "hook": asked.hook,
+            "caller": self._caller(asked.caller),
+            "patient": pseudonym(self._key, asked.patient),
+            "sources": [pseudonym(self._key, one) for one in asked.sources],
+            "request": keyed(self._key, asked.given),
+            "runtime": runtime.digest(),
+            "latency_ms": round((time.perf_counter() - asked.began) * 1e3, 3),
+        }
+
+    def _caller(self, caller: Caller) -> dict[str, str]:
+        told = {
+            "issuer": caller.issuer,
+            "tenant": caller.tenant,
+            "subject": pseudonym(self._key, caller.subject),
+            "token": caller.jti_digest,
+        }
+        return {name: text for name, text in told.items() if text}
+
+    def _body(self, answered: Answered, content: bytes, by: Answerer) -> dict[str, Any]:
+        answer, course = answered.answer, answered.intake.course
+        return {
+            "status": answer.status,
+            "course": pseudonym(self._key, answered.intake.course_id),
+            "therapy": course.therapy,
+            "indication": course.indication,
+            "hours_since_start": answer.question.hours_since_start,
+            "hours_since_dose": answer.question.hours_since_dose,
+            "dose_number": course.dose_number,
+            "treated": any(one.code in _TREATMENTS and one.value > 0 for one in course.observations),
+            "not_evaluated": [one.code for one in answer.not_evaluated],
+            "statuses": {risk.outcome: risk.status for risk in answer.risks},
+            "bands": {risk.outcome: risk.band for risk in answer.risks if isinstance(risk.band, str)},
+            "bundle": by.predictor.digest,
+            "version": by.model.version,
+            "columns": by.bundle.spec.fingerprint,
+            "policy": by.policy_id,
+            "response": keyed(self._key, content),
+            **(_scored(answered.found, answered, by.predictor) if answered.found else {}),
+        }
+
+
+def _scored(found: Found, answered: Answered, by: Predictor) -> dict[str, Any]:
+    """What the model was given and said; a probability only of the outcomes that the answer gives one for."""
+    predicted, place = found.predicted, found.place
+    evaluated = {risk.outcome for risk in answered.answer.risks if risk.status == "evaluated"}
+    scored = Scored(
+        rows=predicted.rows.take(np.array([place])),
+        evidence=by.prior.key_of(int(predicted.rows.evidence[place])),
+        raw=predicted.trees[place],
+        log_odds=predicted.log_odds[place],
+        probabilities=predicted.probability[place],
+        low=predicted.low[place],
+        high=predicted.high[place],
+    )
+    return scored.to_json(tuple(key in evaluated for key in OUTCOME_KEYS))
+
+
+def with_receipt(content: bytes, receipt: Receipt) -> bytes:
+    """A JSON object with the receipt as its last field."""
+    told = f',"record":{{"sequence":{receipt.sequence},"hash":"{receipt.hash}"}}}}'
+    return content[:-1] + told.encode()
+
+
+@cache
+def recorder() -> Recorder:
+    """The recorder of the deployment that CRS_RISK_HOME names."""
+    return Recorder(appends(), tenant_key(Home.from_environment(os.environ)))
+
+
+@cache
+def appends() -> Appends:
+    """The node's writer where there is one, else the ledger of the home itself."""
+    path = os.environ.get(wire.SOCKET)
+    return wire.Client(Path(path)) if path else _own()
+
+
+def _own() -> Appends:
+    from serving.records import records
+
+    return records()

@@ -1,0 +1,76 @@
+"""The ledger of a running service: opened before the first worker starts, closed after the last one has ended."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from audit import runtime
+from audit.events import Kind
+from audit.keys import tenant_key
+from audit.ledger import Ledger, open_ledger
+from audit.writer import Writer
+from features.home import Home, read_live
+from serving.trust import reading
+
+
+@contextmanager
+def recording(home: Home, workers: int) -> Iterator[Writer]:
+    """The writer that the workers ask; LedgerError where the ledger cannot be used.
+
+    The start and the stop of the service are records, too. The socket lies in a folder of its own, which only this
+    user may enter: a path below the home could be too long for one.
+    """
+    tenant_key(home)  # made here, once, and not by several workers
+    folder = Path(tempfile.mkdtemp(prefix="crs-risk-ledger-"))
+    try:
+        with open_ledger(home) as ledger:
+            _configured(ledger, home)
+            ledger.append(Kind.SERVICE_STARTED, {**_live(home), **_before(ledger), **_machine(workers)})
+            writer = Writer(ledger, folder / "socket")
+            try:
+                yield writer
+            finally:
+                writer.close()
+            ledger.append(Kind.SERVICE_STOPPED, _live(home))
+            ledger.checkpoint()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _configured(ledger: Ledger, home: Home) -> None:
+    """Record the settings that the service starts with, where they are not those of the last start."""
+    settings, trust = ledger.settings, reading.named(home, os.environ)
+    body = {
+        "database": "postgresql" if settings.uri else "sqlite",
+        "checkpoint_records": settings.records,
+        "checkpoint_seconds": settings.seconds,
+        "checkpoint_url": bool(settings.url),
+        "heartbeat_seconds": settings.heartbeat,
+        "trust": sha256(trust.read_bytes()).hexdigest() if trust else "",
+    }
+    last = ledger.last(Kind.CONFIG_CHANGED)
+    if last is None or dict(last.body) != body:
+        ledger.append(Kind.CONFIG_CHANGED, body)
+
+
+def _live(home: Home) -> dict[str, Any]:
+    live = read_live(home)
+    return {"tag": live.tag, "digest": live.digest, "version": live.version}
+
+
+def _machine(workers: int) -> dict[str, Any]:
+    return {"workers": workers, "runtime": runtime.digest(), "runtime_facts": runtime.facts()}
+
+
+def _before(ledger: Ledger) -> dict[str, Any]:
+    """How the service ended the last time: a start without a stop before it was a crash, or the stop was cut off."""
+    started, stopped = ledger.last(Kind.SERVICE_STARTED), ledger.last(Kind.SERVICE_STOPPED)
+    if started is None:
+        return {"before": "first-start"}
+    clean = stopped is not None and stopped.sequence > started.sequence
+    return {"before": "stopped" if clean else "not-stopped"}

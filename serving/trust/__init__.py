@@ -1,0 +1,1 @@
+"""Who may call: tokens, keys, replays, roles, rates, origins and limits. The front asks one Gatekeeper."""

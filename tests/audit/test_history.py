@@ -1,0 +1,88 @@
+"""Which model was live when, from a scripted history, to the second."""
+
+from datetime import timedelta
+
+import pytest
+
+from audit import history
+from audit.events import Kind
+from audit.ledger import Ledger
+from tests.audit.builders import START, Deployment
+
+#: Six promotions and two rollbacks: minute, kind, version.
+SCRIPT = (
+    (10, Kind.MODEL_ACTIVATED, "1"),
+    (20, Kind.MODEL_ACTIVATED, "2"),
+    (30, Kind.MODEL_ROLLED_BACK, "1"),
+    (40, Kind.MODEL_ACTIVATED, "3"),
+    (50, Kind.MODEL_ACTIVATED, "4"),
+    (60, Kind.MODEL_ROLLED_BACK, "3"),
+    (70, Kind.MODEL_ACTIVATED, "5"),
+    (80, Kind.MODEL_ACTIVATED, "6"),
+)
+
+
+def digest(version: str) -> str:
+    return version * 64
+
+
+def scripted(small: Deployment, ledger: Ledger) -> None:
+    for minute, kind, version in SCRIPT:
+        body = {"version": version, "digest": digest(version), "tag": f"crs-risk:{version}", "reason": f"at {minute}"}
+        small.clock.at = START + timedelta(minutes=minute, seconds=-1)
+        ledger.append(kind, body)
+
+
+def test_the_live_version_is_right_on_both_sides_of_every_change(small: Deployment) -> None:
+    with small.open() as ledger:
+        scripted(small, ledger)
+        assert history.live_at(ledger, START) is None
+        before = None
+        for minute, kind, version in SCRIPT:
+            moment = START + timedelta(minutes=minute)
+            earlier = history.live_at(ledger, moment - timedelta(seconds=1))
+            found = history.live_at(ledger, moment)
+            assert (earlier and earlier.version) == before
+            assert found is not None
+            assert (found.version, found.digest, found.kind, found.since) == (version, digest(version), kind, moment)
+            before = version
+        last = history.live_at(ledger, START + timedelta(days=1))
+        assert last is not None
+        assert (last.version, last.until) == ("6", None)
+
+
+def test_each_moment_has_one_live_version(small: Deployment) -> None:
+    with small.open() as ledger:
+        scripted(small, ledger)
+        reigns = history.reigns(ledger)
+    for minute in range(10, 100):
+        assert sum(one.holds(START + timedelta(minutes=minute)) for one in reigns) == 1
+
+
+def test_versions_tell_who_on_what_evidence_and_when_live(small: Deployment) -> None:
+    with small.open() as ledger:
+        known = {"version": "1", "digest": digest("1")}
+        ledger.append(Kind.MODEL_REGISTERED, {**known, "name": "mine", "parent": None, "kind_of_change": "first"})
+        verdict = ledger.append(Kind.MODEL_EVALUATED, {**known, "champion": "", "plan_digest": "p", "verdict": "pass"})
+        ledger.append(Kind.MODEL_APPROVED, {**known, "by": "A. One", "role": "lead", "meaning": "fit"})
+        scripted(small, ledger)
+        found = {one.version: one for one in history.versions(ledger)}
+    one = found["1"]
+    assert (one.name, one.kind_of_change) == ("mine", "first")
+    assert one.verdicts[0]["sequence"] == verdict.sequence
+    assert [held["by"] for held in one.approvals] == ["A. One"]
+    assert [(held["since"][14:16], held["until"][14:16]) for held in one.live] == [("10", "20"), ("30", "40")]
+    assert list(found) == ["1", "2", "3", "4", "5", "6"]
+
+
+@pytest.mark.parametrize(("seconds", "served"), [(0, ""), (1, "a"), (2, "a"), (3, ""), (4, "b")])
+def test_what_a_service_had_loaded_is_told_apart_from_what_was_live(
+    small: Deployment, seconds: int, served: str
+) -> None:
+    with small.open() as ledger:
+        begun = small.clock.at
+        ledger.append(Kind.SERVICE_STARTED, {"digest": "a"})
+        ledger.append(Kind.HEARTBEAT, {})
+        ledger.append(Kind.SERVICE_STOPPED, {"digest": "a"})
+        ledger.append(Kind.SERVICE_STARTED, {"digest": "b"})
+        assert history.served_at(ledger, begun + timedelta(seconds=seconds)) == served

@@ -1,0 +1,164 @@
+"""The one writer of a node, asked by several callers at once."""
+
+import socket
+import sqlite3
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from audit import wire
+from audit.events import Entry, Kind
+from audit.ledger import Ledger
+from audit.verify import verify
+from audit.wire import Client
+from audit.writer import Writer
+from features.errors import LedgerError
+from tests.audit.builders import Deployment
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A short path: that of a socket has about a hundred letters."""
+    with tempfile.TemporaryDirectory(prefix="crs-") as made:
+        yield Path(made)
+
+
+@pytest.fixture
+def ledger(deployment: Deployment) -> Iterator[Ledger]:
+    with deployment.open() as opened:
+        yield opened
+
+
+@pytest.fixture
+def writer(ledger: Ledger, folder: Path) -> Iterator[Writer]:
+    made = Writer(ledger, folder / "socket")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def client(writer: Writer) -> Iterator[Client]:
+    made = Client(writer.path)
+    yield made
+    made.close()
+
+
+def test_what_is_asked_for_is_in_the_ledger_when_the_receipt_comes(client: Client, ledger: Ledger) -> None:
+    receipt = client.append(Kind.PREDICTION, {"a": 0.1}, "p-1")
+    record = ledger.find("p-1")
+    assert record is not None
+    assert (record.sequence, record.hash, record.body) == (receipt.sequence, receipt.hash, {"a": 0.1})
+    assert client.append(Kind.PREDICTION, {"a": 0.1}, "p-1") == receipt
+
+
+def test_callers_at_once_each_get_their_own_receipts_and_share_one_chain(client: Client, ledger: Ledger) -> None:
+    found: dict[str, tuple[int, str]] = {}
+
+    def ask(name: str) -> None:
+        for place in range(20):
+            names = [f"{name}-{place}-{part}" for part in range(3)]
+            receipts = client.append_all([Entry(Kind.PREDICTION, {"of": one}, one) for one in names])
+            found.update({one: (held.sequence, held.hash) for one, held in zip(names, receipts, strict=True)})
+
+    threads = [threading.Thread(target=ask, args=(f"t{number}",)) for number in range(8)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    held = {one.event_id: (one.sequence, one.hash) for one in ledger.records(Kind.PREDICTION)}
+    assert held == found
+    assert len(held) == 8 * 20 * 3
+    assert verify(ledger).whole
+
+
+def test_a_conflict_harms_only_who_asked(client: Client, ledger: Ledger) -> None:
+    client.append(Kind.PREDICTION, {"a": 1}, "taken")
+    failed: list[str] = []
+
+    def ask(number: int) -> None:
+        try:
+            client.append(Kind.PREDICTION, {"a": 2}, "taken" if number == 3 else f"free-{number}")
+        except LedgerError as error:
+            failed.append(error.problem)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert failed == ["that event is recorded already with another content"]
+    assert len([one for one in ledger.records(Kind.PREDICTION) if one.event_id.startswith("free-")]) == 7
+
+
+def test_a_database_that_is_locked_fails_the_caller_and_nothing_is_recorded(
+    small: Deployment, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("audit.store.BUSY_SECONDS", 0.2)
+    with small.open() as ledger:
+        writer = Writer(ledger, folder / "socket")
+        client = Client(writer.path)
+        other = sqlite3.connect(small.home.ledger / "ledger.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(LedgerError, match="the database cannot be used"):
+            client.append(Kind.PREDICTION, {}, "p-1")
+        other.execute("ROLLBACK")
+        other.close()
+        assert ledger.find("p-1") is None
+        assert client.append(Kind.PREDICTION, {}, "p-1").sequence > 0
+        client.close()
+        writer.close()
+
+
+def test_a_writer_that_is_gone_fails_the_caller(ledger: Ledger, folder: Path) -> None:
+    writer = Writer(ledger, folder / "socket")
+    client = Client(writer.path)
+    client.append(Kind.HEARTBEAT, {})
+    writer.close()
+    for _ in range(2):
+        with pytest.raises(LedgerError, match="does not answer"):
+            client.append(Kind.HEARTBEAT, {})
+    client.close()
+    assert not writer.alive
+    assert not writer.path.exists()
+
+
+@pytest.mark.parametrize(
+    "sent", [b"\xff\xff\xff\xff", wire.framed(b"no json"), wire.framed(b'[{"kind": "x"}]'), b"\x00"]
+)
+def test_a_caller_that_breaks_the_form_is_let_go_and_the_others_go_on(
+    writer: Writer, client: Client, sent: bytes
+) -> None:
+    with socket.socket(socket.AF_UNIX) as odd:
+        odd.connect(str(writer.path))
+        odd.sendall(sent)
+        if sent != b"\x00":
+            assert odd.recv(1) == b""
+    assert client.append(Kind.HEARTBEAT, {}).sequence > 0
+    assert writer.alive
+
+
+def test_the_socket_is_for_its_owner_alone(writer: Writer) -> None:
+    assert writer.path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_running_writer_beats(small: Deployment, folder: Path) -> None:
+    small.settings = replace(small.settings, heartbeat=0.05)
+    with small.open() as ledger:
+        writer = Writer(ledger, folder / "socket")
+        threading.Event().wait(0.4)
+        writer.close()
+        beats = list(ledger.records(Kind.HEARTBEAT))
+    assert len(beats) >= 2
+    assert beats[0].body == {"every_seconds": 0.05}
+
+
+def test_asking_needs_no_database_library() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys; sys.modules.update(sqlalchemy=None, pandas=None); import audit.wire, audit.keys, audit.runtime"
+    subprocess.run([sys.executable, "-c", code], check=True)

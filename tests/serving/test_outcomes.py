@@ -1,0 +1,69 @@
+"""POST /outcomes: strictly typed, each outcome by itself, and no value in any refusal."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from audit.events import Kind
+from serving.decode import outcomes_request
+from serving.outcomes import record
+from serving.refusal import RefusalError
+from tests.training.watched import own, years
+
+GOOD = {"prediction_id": "a", "complete": True, "crs_grade": 2, "crs_grading": "ASTCT-2019", "crs_onset_hours": 30}
+
+
+def body(*outcomes: dict[str, Any]) -> bytes:
+    return json.dumps({"outcomes": outcomes}).encode()
+
+
+def refused(given: bytes) -> RefusalError:
+    with pytest.raises(RefusalError) as caught:
+        outcomes_request(given)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "path"),
+    [
+        (body({**GOOD, "crs_grade": "2"}), "wrong-type", "$.outcomes[0].crs_grade"),
+        (body({**GOOD, "crs_grade": 2.5}), "wrong-type", "$.outcomes[0].crs_grade"),
+        (body({**GOOD, "complete": 1}), "wrong-type", "$.outcomes[0].complete"),
+        (body({**GOOD, "grade": 2}), "unknown-field", "$.outcomes[0]"),
+        (body({"complete": True}), "missing-field", "$.outcomes[0].prediction_id"),
+        (body(), "length-not-accepted", "$.outcomes"),
+        (b"[]", "wrong-type", "$"),
+        (body({**GOOD, "hours": float("nan")}), "value-not-finite", "$.outcomes[0].hours"),
+    ],
+)
+def test_a_body_of_another_form_is_refused_by_its_field(given: bytes, code: str, path: str) -> None:
+    error = refused(given)
+    assert (error.code, error.place) == (code, path)
+
+
+def test_one_refused_outcome_takes_none_of_the_others_with_it(tmp_path: Path) -> None:
+    given = [GOOD, {**GOOD, "prediction_id": "SECRET-1"}, {**GOOD, "crs_grade": 7}, {**GOOD, "prediction_id": "b"}]
+    with years(own(tmp_path)) as held:
+        held.at(0).asked("a")
+        held.at(0).asked("b")
+        answer = record(held.ledger, outcomes_request(body(*given)))
+        shown = msgspec.json.decode(msgspec.json.encode(answer))
+        stored = [one.body["prediction_id"] for one in held.ledger.records(Kind.OUTCOME)]
+    assert [one["status"] for one in shown["outcomes"]] == ["recorded", "refused", "refused", "recorded"]
+    assert (shown["recorded"], shown["refused"], stored) == (2, 2, ["a", "b"])
+    unknown, grade = (shown["outcomes"][place]["error"] for place in (1, 2))
+    assert (unknown["code"], unknown["path"]) == ("prediction-unknown", "$.outcomes[1].prediction_id")
+    assert (grade["code"], grade["path"]) == ("grade-not-accepted", "$.outcomes[2].crs_grade")
+    assert "SECRET" not in json.dumps(shown)
+
+
+def test_the_same_request_again_gives_the_same_records(tmp_path: Path) -> None:
+    with years(own(tmp_path)) as held:
+        held.at(0).asked("a")
+        first, again = (record(held.ledger, outcomes_request(body(GOOD))) for _ in range(2))
+        assert len(list(held.ledger.records(Kind.OUTCOME))) == 1
+    assert (first.outcomes[0].status, again.outcomes[0].status) == ("recorded", "already-recorded")
+    assert first.outcomes[0].record == again.outcomes[0].record

@@ -1,0 +1,91 @@
+"""What is done otherwise for many rows gives what is done for few."""
+
+import copy
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.isotonic import isotonic_regression
+
+from features.calibration import Calibration, Parts, Terms
+from features.errors import ClusterError, CrsRiskError, DataError
+from tests.training.builders import AXI, CRS_2, drawn, table
+from training import baselines, venn_abers
+from training.evaluate import LARGE, VERY_LARGE, fewer
+from training.table import Table
+
+
+def made_up(n: int = 300) -> Table:
+    values = np.random.default_rng(4).normal(size=(n, 3))
+    return table(drawn(values[:, 0], 4), values)
+
+
+def test_levels_of_therapies_are_the_same_looked_up_together_and_one_by_one() -> None:
+    names = (AXI, "teclistamab", "not seen")
+    shifts = {"single": {AXI: 0.5}, "later_doses": {AXI: -1.0, "teclistamab": 2.0}}
+    held = Calibration(Terms(intercept=0.25), Terms(), Terms(), shifts)
+    therapy, dosing = np.repeat(names, 3), np.tile(np.arange(3), 3)
+    none, never = np.zeros(9), np.zeros(9, dtype=bool)
+    together = Parts(none, none, never, dosing, therapy, none, never)
+    one_by_one = Parts(none, none, never, dosing, tuple(therapy.tolist()), none, never)
+    found = held.shares(together, none).level
+    assert found.tobytes() == held.shares(one_by_one, none).level.tobytes()
+    assert found.tolist() == [0.75, 0.0, -1.0, 0.25, 0.0, 2.0, 0.25, 0.0, 0.0]
+
+
+def test_a_baseline_of_many_rows_learns_from_evenly_spaced_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def watched(train: Table, test: Table, outcome: int) -> np.ndarray:
+        seen.append((len(train), len(test)))
+        return baselines.base_rate(train, test, outcome)
+
+    held, fold_of = made_up(), np.arange(300) % 3
+    whole = baselines.out_of_fold(held, np.arange(300), fold_of, CRS_2)
+    monkeypatch.setattr(baselines, "ENOUGH_ROWS", 200)
+    assert baselines.out_of_fold(held, np.arange(300), fold_of, CRS_2)["logistic_regression"].tolist() == (
+        whole["logistic_regression"].tolist()
+    )
+    monkeypatch.setattr(baselines, "ENOUGH_ROWS", 80)
+    monkeypatch.setattr(baselines, "FITTED", {"base_rate": watched})
+    baselines.out_of_fold(held, np.arange(300), fold_of, CRS_2)
+    assert seen == [(67, 100)] * 3
+
+
+def test_rows_that_are_named_are_the_rows_that_are_judged() -> None:
+    held, rows = made_up(), np.arange(10, 250)
+    fold_of = np.arange(240) % 3
+    named = baselines.out_of_fold(held, rows, fold_of, CRS_2)
+    alone = baselines.out_of_fold(held.take(rows), np.arange(240), fold_of, CRS_2)
+    assert {name: score.tolist() for name, score in named.items()} == {
+        name: score.tolist() for name, score in alone.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("rows", "times"), [(1, 1), (LARGE, 1), (LARGE + 1, 4), (VERY_LARGE, 4), (VERY_LARGE + 1, 16), (10**7, 16)]
+)
+def test_larger_groups_are_resampled_less_often(rows: int, times: int) -> None:
+    assert fewer(rows) == times
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.floats(0, 1)), min_size=2, max_size=30), st.data())
+def test_the_fit_behind_an_interval_is_scikit_learns(entries: list[tuple[int, float]], data: st.DataObject) -> None:
+    weight = np.array([count for count, _ in entries], dtype=float)
+    events = weight * np.array([share for _, share in entries])
+    at, new = data.draw(st.integers(0, len(entries) - 1)), data.draw(st.sampled_from([0.0, 1.0]))
+    weights, sums = weight.copy(), events.copy()
+    weights[at] += 1.0
+    sums[at] += new
+    filled = np.flatnonzero(weights)
+    fit = isotonic_regression(sums[filled] / weights[filled], sample_weight=weights[filled], y_min=0.0, y_max=1.0)
+    assert venn_abers._with(weight, events, at, new) == fit[np.searchsorted(filled, at)]
+
+
+@pytest.mark.parametrize("error", [DataError("courses", "broken", "mend it"), ClusterError("--cluster", "gone")])
+def test_an_error_that_travels_arrives_as_the_same_line(error: CrsRiskError) -> None:
+    made, parts = error.__reduce__()
+    again = made(*parts)
+    assert (type(again), str(again), again.place) == (type(error), str(error), error.place)
+    assert str(copy.copy(error)) == str(error)

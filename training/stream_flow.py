@@ -1,0 +1,79 @@
+"""`crs train --stream`: as `crs train`, of a cohort that is larger than memory."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from data.locked import training_part
+from data.parts import ANY_SHARE, frame_parts, observation_rows, summed
+from data.report import RejectionReport, check_share
+from data.tables import ALLOWED_REJECTED, Cohort, Frames
+from features.catalogue import load
+from features.errors import UsageError
+from features.home import Home
+from features.pooling import pool
+from features.prior import Prior
+from training import flows
+from training.config import Settings
+from training.diagnose import Override
+from training.stream import stream
+from training.train import Trained
+from training.train import train as train_cohort
+
+#: Courses of one part while training, and rows of observations from which a cohort is streamed without being asked.
+PART_COURSES, LARGE_ROWS = 20_000, 50_000_000
+
+
+def is_large(folder: Path) -> bool:
+    """Whether a cohort is streamed although nobody asked for it: CSV tables never are."""
+    return observation_rows(folder) > LARGE_ROWS
+
+
+def check_grades(derive_grades: bool) -> None:
+    """UsageError where grades would be derived: whether any grade was charted is asked of a whole cohort."""
+    if derive_grades:
+        raise UsageError("--stream", "grades are not derived of a cohort in parts", "leave out one of the two options")
+
+
+def train(
+    home: Home, folder: Path, name: str, settings: Settings, uri: str | None, overrides: Sequence[Override] = ()
+) -> str:
+    """Check the first part of the data, train on all parts, record and register; returns the version.
+
+    Scratch files lie where temporary files do, and need room for the tables once more and for every row of the table.
+    """
+    trained = train_streamed(folder, name, settings, overrides)
+    return flows.record(home, trained, folder, uri)
+
+
+def train_streamed(
+    folder: Path, name: str, settings: Settings, overrides: Sequence[Override] = (), courses: int = PART_COURSES
+) -> Trained:
+    """Errors as training.flows.train; the data checks see the first part of at most so many courses."""
+    catalogue = load()
+    evidence = Prior(pool(catalogue))
+    with tempfile.TemporaryDirectory(prefix="crs-stream-") as scratch, frame_parts(folder, courses) as parts:
+        kept = _kept(folder, parts, settings.test_share, overrides)
+        cohort, made = stream(kept, evidence, catalogue, settings.workers, Path(scratch))
+        if cohort.report.findings:
+            flows.console.print(cohort.report.text())
+        return train_cohort(cohort, name, settings, catalogue, flows.console.print, overrides, made=made)
+
+
+def _kept(folder: Path, parts: Iterator[Frames], share: float, overrides: Sequence[Override]) -> Iterator[Cohort]:
+    """The parts without the courses of locked patients; the data checks look at the first of them."""
+    reports: list[RejectionReport] = []
+    away = 0
+    for part in parts:
+        frames = training_part(part, share)
+        away += len(part.courses) - len(frames.courses)
+        if not len(frames.courses):
+            continue
+        cohort = frames.cohort(ANY_SHARE)
+        if not reports:
+            flows.check_data(cohort, frames, folder, overrides)
+            flows.console.print(f"the data checks looked at the first {len(cohort)} courses")
+        reports.append(cohort.report)
+        yield cohort
+    check_share(summed(reports), ALLOWED_REJECTED)
+    flows.console.print(f"locked test set: {away} courses are kept away (test_share {share:g})")
