@@ -1,7 +1,7 @@
 """The record of one answer: all that a replay needs, and nothing that names a patient.
 
-Numbers are written so that they come back as the same bits: the row's 32-bit numbers as bytes, the rest as decimal
-text that parses to the same 64-bit number. A number that is not there (NaN) is left out, an infinite one is a word.
+Numbers come back as the same bits. The row, and what the model said of each outcome, are written as bytes, NaN for what
+is not there; the probabilities as decimal text that parses to the same 64-bit number, so that anybody can read them.
 """
 
 import base64
@@ -23,6 +23,7 @@ from features.rows import Rows
 
 Array = NDArray[np.float64]
 _VECTOR = np.dtype("<f4")
+_NUMBER = np.dtype("<f8")
 #: What a replay computes again, each an (outcomes,) array.
 COMPUTED = ("raw", "log_odds", "probabilities", "low", "high")
 
@@ -48,17 +49,17 @@ class Scored:
         told = np.where(np.array(answered), 1.0, np.nan)
         return {
             **packed(rows.values[0]),
-            "prior": _named(rows.prior[0]),
+            "prior": _written(rows.prior[0]),
             "begun": _those(rows.begun[0]),
             "reached": _those(rows.reached[0]),
             "row_hours": float(rows.hours[0]),
             "dosing": int(rows.dosing[0]),
             "evidence": list(self.evidence),
-            "raw": _named(self.raw),
-            "log_odds": _named(self.log_odds),
-            "probabilities": _named(self.probabilities * told),
-            "low": _named(self.low * told),
-            "high": _named(self.high * told),
+            "raw": _written(self.raw),
+            "log_odds": _written(self.log_odds),
+            "probabilities": named(self.probabilities * told),
+            "low": _written(self.low * told),
+            "high": _written(self.high * told),
         }
 
 
@@ -88,9 +89,17 @@ def rows_of(body: Mapping[str, Any], prior: Prior) -> Rows:
     )
 
 
-def array_of(named: Mapping[str, float | str]) -> Array:
-    """(outcomes,) numbers by outcome, NaN where one is left out."""
-    return np.array([float(named.get(key, math.nan)) for key in OUTCOME_KEYS], dtype=np.float64)
+def array_of(written: str | Mapping[str, float]) -> Array:
+    """(outcomes,) numbers of a record, given as bytes or by outcome; NaN where one is not there."""
+    if isinstance(written, str):
+        return np.frombuffer(base64.b64decode(written), dtype=_NUMBER).astype(np.float64)
+    return np.array([written.get(key, math.nan) for key in OUTCOME_KEYS], dtype=np.float64)
+
+
+def readable(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of a record with the numbers that are written as bytes told by outcome."""
+    written = ("prior", *COMPUTED)
+    return {key: named(array_of(value)) if key in written else value for key, value in body.items()}
 
 
 def policy_id(policy: Policy) -> str:
@@ -98,9 +107,14 @@ def policy_id(policy: Policy) -> str:
     return sha256(plain(policy.to_json())).hexdigest()
 
 
-def _named(values: Array) -> dict[str, float | str]:
-    pairs = zip(OUTCOME_KEYS, values.tolist(), strict=True)
-    return {key: str(value) if math.isinf(value) else value for key, value in pairs if not math.isnan(value)}
+def named(values: Array) -> dict[str, float]:
+    """Numbers by outcome; what is not there is left out."""
+    return {key: value for key, value in zip(OUTCOME_KEYS, values.tolist(), strict=True) if not math.isnan(value)}
+
+
+def _written(values: Array) -> str:
+    """(outcomes,) numbers as base64 of their little-endian 64-bit bytes."""
+    return base64.b64encode(values.astype(_NUMBER, copy=False).tobytes()).decode()
 
 
 def _those(flags: NDArray[np.bool_]) -> list[str]:

@@ -58,8 +58,8 @@ class Replayer:
         if record.kind is not Kind.PREDICTION:
             raise LedgerError(f"record {record.sequence}", f"it is of {record.kind}, not of an answer", "name another")
         body = record.body
-        predictor = self._loaded(str(body["bundle"]))
-        differences, compared = _compared(predictor, body) if "vector" in body else ([], 0)
+        predictor, spec_id = self._loaded(str(body["bundle"]))
+        differences, compared = _compared(predictor, spec_id, body) if "vector" in body else ([], 0)
         return Replayed(
             event_id=record.event_id,
             sequence=record.sequence,
@@ -70,10 +70,12 @@ class Replayer:
             same_runtime=body["runtime"] == runtime.digest(),
         )
 
-    def _load(self, digest: str) -> Predictor:
+    def _load(self, digest: str) -> tuple[Predictor, str]:
+        """The bundle, and the fingerprint of its columns, which costs more than a replay."""
         if digest not in self._folders:
             raise BundleError("model store", "the bundle of that answer is not there", "restore it from a backup")
-        return Predictor(bundle.read(self._folders[digest], digest), self._catalogue)
+        predictor = Predictor(bundle.read(self._folders[digest], digest), self._catalogue)
+        return predictor, predictor.bundle.spec.fingerprint
 
 
 def stored_bundles(home: Home) -> Iterable[tuple[str, Path]]:
@@ -82,9 +84,9 @@ def stored_bundles(home: Home) -> Iterable[tuple[str, Path]]:
         yield sha256(path.read_bytes()).hexdigest(), path.parent
 
 
-def _compared(predictor: Predictor, body: Any) -> tuple[list[str], int]:
+def _compared(predictor: Predictor, spec_id: str, body: Any) -> tuple[list[str], int]:
     """What differs, and how many numbers were compared."""
-    if body["columns"] != predictor.bundle.spec.fingerprint:
+    if body["columns"] != spec_id:
         return ["the columns of the row"], 0
     found = predictor.predict_rows(prediction.rows_of(body, predictor.prior))
     values = (found.trees, found.log_odds, found.probability, found.low, found.high)

@@ -24,6 +24,7 @@ from features.errors import LedgerError, UsageError
 #: Seconds to wait for another process that is writing.
 BUSY_SECONDS = 5.0
 
+_PAGE_BYTES = 16_384
 #: Marks a connection that will write.
 _WRITES = "ledger_writes"
 _META = sa.MetaData()
@@ -241,6 +242,8 @@ def _engine(uri: str, file: Path | None, writes: bool) -> sa.Engine:
 
 
 def _durable(connection: Any, _record: object) -> None:
+    """A record of an answer takes about 2 kB: only one would fit into SQLite's usual page of 4 kB."""
+    connection.execute(f"PRAGMA page_size={_PAGE_BYTES}")
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
 

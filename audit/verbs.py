@@ -12,6 +12,7 @@ from audit.events import Kind, Record, stamp
 from audit.keys import signing_key
 from audit.ledger import Ledger, open_ledger
 from audit.note import PublicKey
+from audit.prediction import readable
 from audit.replay import Replayed, Replayer
 from audit.verify import Verdict
 from audit.verify import verify as verified
@@ -66,7 +67,7 @@ def show(home: Home, name: str, as_json: bool) -> None:
         table.print_json({**_told(record), "outcomes": [_told(one) for one in outcomes]})
         return
     for one in (record, *outcomes):
-        table.print_pairs({**_head(one), **{key: table.text(value) for key, value in one.body.items()}})
+        table.print_pairs({**_head(one), **{key: table.text(value) for key, value in readable(one.body).items()}})
 
 
 def _outcomes(ledger: Ledger, record: Record) -> Any:
@@ -204,4 +205,4 @@ def _head(record: Record) -> dict[str, str]:
 
 
 def _told(record: Record) -> dict[str, Any]:
-    return {**_head(record), "record": record.sequence, "body": record.body}
+    return {**_head(record), "record": record.sequence, "body": readable(record.body)}

@@ -1,7 +1,8 @@
 """What a whole answer costs beside the boosters alone, for one course, as a ratio within one run.
 
 The answer holds guard, row, prior, five outcomes, intervals, reasons, what is missing, the change since the last score
-and the published scores. The boosters alone: `inplace_predict` and exact `pred_contribs` of that row, for each outcome.
+and the published scores; symptoms, look-alikes and guideline pointers stand beside it and are timed apart, too. The
+boosters alone: `inplace_predict` and exact `pred_contribs` of that row, for each outcome.
 
     .venv/bin/python benchmarks/answer_cost.py
     .venv/bin/python benchmarks/answer_cost.py --courses 5000 --profile
@@ -27,7 +28,10 @@ from features import catalogue, golden
 from features.predict import Predictor
 from features.single import snapshots
 from serving.answerer import Answerer
+from serving.guidance import guidance
 from serving.intake import Intake
+from serving.look_alikes import look_alikes
+from serving.symptoms import shown
 from training.config import Settings
 from training.train import train
 
@@ -57,6 +61,17 @@ def boosters_alone(held: Predictor, intake: Intake) -> Callable[[], None]:
     return run
 
 
+def beside(held: Answerer, intake: Intake) -> Callable[[], None]:
+    """What the answer holds that is neither a risk, its reasons, what it lacks, nor a score."""
+
+    def run() -> None:
+        shown(intake.symptoms)
+        look_alikes(held.catalogue, intake.course, intake.comparators)
+        guidance(intake.course, False)
+
+    return run
+
+
 def milliseconds(work: Callable[[], object], times: int = 60) -> float:
     started = time.perf_counter()
     for _ in range(times):
@@ -74,13 +89,16 @@ if __name__ == "__main__":
     intake = Intake("golden", golden.courses(served.catalogue)[FEBRILE], ())
     alone, whole = boosters_alone(served.predictor, intake), lambda: served.answer([intake])
     trees = [booster.num_boosted_rounds() for booster in served.predictor.boosters.values()]
-    pairs = np.array([(milliseconds(alone), milliseconds(whole)) for _ in range(ROUNDS)])
+    more = beside(served, intake)
+    pairs = np.array([(milliseconds(alone), milliseconds(whole), milliseconds(more)) for _ in range(ROUNDS)])
     ratio = np.median(pairs[:, 1] / pairs[:, 0])
+    named = np.median((pairs[:, 1] - pairs[:, 2]) / pairs[:, 0])
     print(f"trees {trees}, {len(intake.course.observations)} observations and events")
     print(f"boosters alone {np.median(pairs[:, 0]):.2f} ms, whole answer {np.median(pairs[:, 1]):.2f} ms")
     print(
         f"whole / alone {ratio:.2f} (aim 3), over the rounds {np.round(np.sort(pairs[:, 1] / pairs[:, 0]), 2).tolist()}"
     )
+    print(f"without symptoms, look-alikes and guidance ({np.median(pairs[:, 2]):.2f} ms): {named:.2f}")
     if given.profile:
         with cProfile.Profile() as profile:
             milliseconds(whole, 500)

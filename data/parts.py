@@ -50,7 +50,7 @@ def frame_parts(folder: Path, courses: int = PART_COURSES) -> Iterator[Iterator[
 
 @contextmanager
 def cohort_parts(folder: Path, courses: int = PART_COURSES) -> Iterator[Iterator[Cohort]]:
-    """The parts of a cohort, each checked; DataError as data.tables.read_cohort, of too many rejected rows at the end."""
+    """The parts of a cohort, each checked; DataError as data.tables.read_cohort, of too many rejected rows at last."""
     with frame_parts(folder, courses) as parts:
         yield checked(parts)
 

@@ -53,7 +53,8 @@ class Answerer:
         self.catalogue: Catalogue = predictor.catalogue
         self.model = model_of(predictor, version)
         self.grading = provenance.grading(predictor.bundle)
-        self.policy_id = policy_id(predictor.bundle.policy)
+        # Each record names them, and computing them costs as much as an answer.
+        self.policy_id, self.columns_id = policy_id(predictor.bundle.policy), predictor.bundle.spec.fingerprint
         self.inputs = Inputs(predictor)
         self.lacks = Lacks(predictor, self.inputs)
         #: Cautions of every answer, whatever was asked.

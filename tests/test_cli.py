@@ -18,6 +18,7 @@ from tests.real_data import ROOT
 
 VERBS = (
     ("demo",),
+    ("trust", "check"),
     ("cohort", "synth"),
     ("cohort", "check"),
     ("cohort", "rates"),

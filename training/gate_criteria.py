@@ -215,10 +215,17 @@ class _Group:
 def _subgroups(held: Judged) -> Iterable[Check]:
     """Log loss in each subgroup of each outcome, with bounds that hold for all of them together."""
     groups = list(_groups(held))
-    bounds = simultaneous([one.figure for one in groups], held.numbers.confidence)
+    # As logarithms of the ratio, which are nearly symmetric where the ratio itself is skewed.
+    logs = [Drawn(math.log1p(one.figure.value), np.log1p(one.figure.sample)) for one in groups]
+    bounds = [_ratio(one) for one in simultaneous(logs, held.numbers.confidence)]
     against = held.samples[0].reference if held.samples else ""
     for one, found in zip(groups, bounds, strict=True):
         yield subgroup(found, held.numbers.group_log_loss, one.outcome, one.name, against)
+
+
+def _ratio(found: Bounded) -> Bounded:
+    """The relative increase whose logarithm of the ratio this is."""
+    return Bounded(math.expm1(found.value), math.expm1(found.low), math.expm1(found.high))
 
 
 def _groups(held: Judged) -> Iterable[_Group]:

@@ -134,14 +134,15 @@ def simultaneous(figures: Sequence[Drawn], confidence: float) -> list[Bounded]:
     """Lower bounds that hold for all the figures together, with that chance, by the largest deviation over all of them;
     the upper ends lie as far on the other side.
 
-    Each figure's deviation is taken in units of its own standard error, so that small groups do not set the width of
-    large ones. A figure without spread is its own bound.
+    Deviations are those below the figure, as percentiles are: losses of small groups are skewed to the other side. Each
+    is taken in units of the figure's own standard error, so that small groups do not set the width of large ones. A
+    figure without spread is its own bound.
     """
     widths = np.array([np.nanstd(one.sample) if np.isfinite(one.sample).any() else np.nan for one in figures])
     moved = [place for place, width in enumerate(widths) if width > 0]
     if not moved:
         return [Bounded(one.value, one.value, one.value) for one in figures]
-    apart = np.array([(figures[place].sample - figures[place].value) / widths[place] for place in moved])
+    apart = np.array([(figures[place].value - figures[place].sample) / widths[place] for place in moved])
     factor = float(np.quantile(np.nan_to_num(apart).max(axis=0), confidence))
     reach = np.where(widths > 0, widths, 0.0) * factor
     return [

@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from typing import Any, TypeVar
 
 import msgspec
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from msgspec import UNSET
 from starlette.types import Scope
 
@@ -39,6 +39,8 @@ Result = TypeVar("Result")
 Content = tuple[bytes, Receipt | None]
 #: Within this time a call is answered, or refused with 504.
 SECONDS = 30.0
+#: Calls of one worker that are worked on at the same moment.
+THREADS = 4
 NOTHING_FETCHED = Fetched({}, frozenset())
 
 
@@ -105,12 +107,19 @@ class Desk:
     async def _content(self, asked: Asked, base: str) -> Content:
         """base: the address by which links lead back to us."""
         if asked.route in BY_FEEDBACK_PATH:
-            return await _threaded(partial(self._feedback, asked))
+            return await self._threaded(partial(self._feedback, asked))
         if asked.route == RISK_ASSESSMENT:
-            return await _threaded(partial(self._risk, asked))
-        told = await _threaded(partial(self._read, asked))
+            return await self._threaded(partial(self._risk, asked))
+        told = await self._threaded(partial(self._read, asked))
         fetched = await self._fetched(told)
-        return await _threaded(partial(self._cards, told, fetched, base))
+        return await self._threaded(partial(self._cards, told, fetched, base))
+
+    async def _threaded(self, work: Callable[[], Result]) -> Result:
+        return await to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._threads)
+
+    @cached_property
+    def _threads(self) -> CapacityLimiter:
+        return CapacityLimiter(THREADS)
 
     def _read(self, asked: Asked) -> Told:
         """The call, with what has to be fetched for it."""
@@ -129,6 +138,8 @@ class Desk:
 
     async def _fetched(self, told: Told) -> Fetched:
         call = told.call
+        if not (told.wanted or told.pages):
+            return NOTHING_FETCHED
         if call.fhirAuthorization is UNSET or call.fhirServer is UNSET or not self.fetcher.allowed(call.fhirServer):
             return replace(NOTHING_FETCHED, unread=frozenset(key for key, _ in told.pages))
         access = Access(call.fhirServer, call.fhirAuthorization.access_token)
@@ -223,7 +234,3 @@ def _with_sources(asked: Asked, read: FhirRead, fetched: list[str]) -> Asked:
 
 def _encoded(card: Card | None) -> bytes:
     return msgspec.json.encode(Cards((card,) if card else ()))
-
-
-async def _threaded(work: Callable[[], Result]) -> Result:
-    return await to_thread.run_sync(work, abandon_on_cancel=True)

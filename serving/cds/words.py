@@ -46,7 +46,7 @@ def highest_band(answer: Answer) -> str:
 
 
 def headline(answer: Answer) -> Risk | None:
-    """The outcome whose reasons are told: that of the highest band, then as TOLD_FIRST; None where none was evaluated."""
+    """The outcome whose reasons are told: that of the highest band, then as TOLD_FIRST; None where there is none."""
     evaluated = {risk.outcome: risk for risk in answer.risks if risk.status == "evaluated"}
     order = [key for key in dict.fromkeys((*TOLD_FIRST, *evaluated)) if key in evaluated]
     order.sort(key=lambda key: -RISING.index(str(evaluated[key].band)))

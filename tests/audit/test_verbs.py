@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from typer.testing import CliRunner
 
 import crs
-from audit import verifier
+from audit import prediction, verifier
 from audit.events import Kind
 from audit.keys import tenant_key
 from audit.ledger import open_ledger
@@ -22,6 +22,7 @@ from audit.store import RECORDS
 from features import catalogue
 from features.errors import BundleError, CrsRiskError, LedgerError
 from features.home import Home
+from features.outcomes import OUTCOME_KEYS
 from features.predict import Predictor
 from serving.answerer import Answerer
 from serving.decode import predict_request
@@ -112,9 +113,12 @@ def test_an_answer_that_was_changed_does_not_replay(home: Home, name: str) -> No
         record = list(ledger.records(Kind.PREDICTION))[len(HOURS) + 2]
     body = json.loads(json.dumps(record.body))
     if name == "vector":
-        body["prior"]["crs_2plus"] += 1e-9
+        body["prior"] = prediction.array_of(body["prior"])
+        body["prior"] = dict(zip(OUTCOME_KEYS, (body["prior"] + 1e-9).tolist(), strict=True))
     elif name == "log_odds":
-        body["log_odds"]["crs_2plus"] += 1e-15
+        body["log_odds"] = dict(
+            zip(OUTCOME_KEYS, (prediction.array_of(body["log_odds"]) + 1e-15).tolist(), strict=True)
+        )
     else:
         body["bands"]["crs_2plus"] = "none"
     spoilt = type(record)(record.sequence, record.time, record.kind, record.event_id, body, record.hash)

@@ -104,9 +104,13 @@ def test_no_identifier_stands_in_a_record_but_its_keyed_digest_does() -> None:
     assert set(body["caller"]) == {"issuer", "tenant", "subject", "token"}
 
 
-def test_an_infinite_number_is_recorded_as_a_word_and_comes_back() -> None:
-    held = prediction.array_of(json.loads(json.dumps(dict.fromkeys(OUTCOME_KEYS, "-inf"))))
-    assert (held == -np.inf).all()
+def test_what_is_written_as_bytes_is_told_by_outcome_to_a_reader() -> None:
+    body, answer = recorded(example())
+    told = prediction.readable(body)
+    lows = {one["outcome"]: one["interval"]["low"] for one in answer["risks"] if "interval" in one}
+    assert told["low"] == lows
+    assert set(told["raw"]) == set(OUTCOME_KEYS)
+    assert told["probabilities"] == body["probabilities"]
 
 
 # A real server

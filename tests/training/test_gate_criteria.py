@@ -305,7 +305,7 @@ def test_bounds_of_many_groups_together_are_wider_than_of_one_and_hold_their_cha
     alone, together = simultaneous(many[:1], 0.95)[0], simultaneous(many, 0.95)
     assert together[0].low < alone.low < 0
     sample = np.array([one.sample for one in many])
-    beyond = (sample > np.array([[-one.low] for one in together])).any(axis=0)
+    beyond = (sample < np.array([[one.low] for one in together])).any(axis=0)
     assert beyond.mean() == pytest.approx(0.05, abs=0.01)
 
 

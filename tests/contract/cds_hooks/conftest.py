@@ -2,15 +2,13 @@
 
 import warnings
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 
-from features.bundle import Bundle
 from features.home import Home
-from features.policy import Thresholds
 from tests.contract.cds_hooks.ehr import StandIn, fhir_server
-from tests.serving.builders import Server, promote, trained_bundle
+from tests.serving.builders import Server, promote
+from tests.serving.learned import banded, learned_bundle
 
 with warnings.catch_warnings():
     # BentoML uses what its own libraries have deprecated; that is not ours to mend.
@@ -31,18 +29,15 @@ def _as_it_began(request: pytest.FixtureRequest) -> None:
         request.getfixturevalue("fhir").reset()
 
 
-def banded() -> Bundle:
-    """The trained bundle; its cut-offs lie where a typical value of a test may lead to either side."""
-    held = trained_bundle()
-    thresholds = {key: Thresholds(0.5, 0.8, 0.9, 20.0, 0.4, 0.95, 30.0, 0.9, 0.2) for key in held.policy.thresholds}
-    return replace(held, policy=replace(held.policy, thresholds=thresholds))
+#: Columns that the served model reads; IL-6 and fibrinogen were never measured of the stand-in patient.
+READS = (("crp.last", 0.0, 200.0), ("ferritin.last", 50.0, 5000.0), ("il6.last", 1.0, 5000.0))
 
 
 @pytest.fixture(scope="session")
 def crs(tmp_path_factory: pytest.TempPathFactory, fhir: StandIn) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("crs")
     home = Home(folder / "home")
-    promote(home, banded())
+    promote(home, banded(learned_bundle(READS, "crs_3plus"), "crs_3plus", 0.01, 0.03))
     home.trust.write_text(f'[fhir]\nservers = ["{fhir.base}"]\ntimeout_seconds = 2.0\nbytes = 200000\npages = 4\n')
     started = Server.start(home, folder)
     try:

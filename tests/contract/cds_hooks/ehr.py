@@ -1,4 +1,4 @@
-"""A stand-in EHR: a made-up patient from five days before axicabtagene ciloleucel to three days after, and a FHIR server.
+"""A stand-in EHR: a made-up patient from five days before CAR-T cells to three days after, and a FHIR server.
 
 The server listens on loopback alone and lives in the test's own process. It belongs to nobody, and so does the patient.
 """
@@ -48,7 +48,9 @@ def chart(day: float, now: datetime | None = None) -> list[Json]:
         (2.2, fhir.drug("m1", "612865", at(2.2))),
     ]
     for place in DAYS:
-        found.append((place - 0.1, fhir.result(f"crp{place}", "1988-5", 20.0 + 15 * max(place, 0), "mg/L", at(place - 0.1))))
+        found.append(
+            (place - 0.1, fhir.result(f"crp{place}", "1988-5", 20.0 + 15 * max(place, 0), "mg/L", at(place - 0.1)))
+        )
         found.append((place - 0.1, fhir.result(f"fer{place}", "2276-4", 600.0, "ng/mL", at(place - 0.1))))
         found.append((place - 0.1, fhir.result(f"plt{place}", "777-3", 120.0 - 10 * place, "10*3/uL", at(place - 0.1))))
         temperature = fhir.result(f"tmp{place}", "8310-5", 39.2 if place >= 2 else 36.8, "Cel", at(place - 0.05))
@@ -68,9 +70,9 @@ def select(held: list[Json], key: str) -> list[Json]:
     return [one for one in found if ("category" in one) == (key == "vitals")] if KINDS[key] == "Observation" else found
 
 
-def call(hook: str = "patient-view", **changes: Any) -> Json:
+def call(hook: str | None = "patient-view", **changes: Any) -> Json:
     """A call of a service without any data; `changes` replace members, None leaves one out."""
-    held = {"hook": hook, "hookInstance": str(uuid.uuid4()), "context": context(hook), **changes}
+    held = {"hook": hook, "hookInstance": str(uuid.uuid4()), "context": context(hook or ""), **changes}
     return {key: value for key, value in held.items() if value is not None}
 
 
@@ -91,13 +93,19 @@ def draft(code: str = "1987398", **fields: Any) -> Json:
 
 
 def authorization(**changes: Any) -> Json:
-    held = {"access_token": TOKEN, "token_type": "Bearer", "expires_in": 300, "scope": "patient/*.read", "subject": "crs"}
+    held = {
+        "access_token": TOKEN,
+        "token_type": "Bearer",
+        "expires_in": 300,
+        "scope": "patient/*.read",
+        "subject": "crs",
+    }
     return {key: value for key, value in {**held, **changes}.items() if value is not None}
 
 
 @dataclass
 class StandIn:
-    """The FHIR server. page: resources per page. Switches say what goes wrong; `asked` holds the paths it was asked for."""
+    """The FHIR server. page: resources per page. Switches say what goes wrong; `asked` holds what it was asked for."""
 
     day: float = 3
     page: int = 1000
@@ -137,8 +145,10 @@ class StandIn:
         return 200, self._search(kind, query, target), {}
 
     def _search(self, kind: str, query: dict[str, list[str]], target: str) -> Json:
-        key = "vitals" if "category" in query and kind == "Observation" else next(
-            name for name, held in KINDS.items() if held == kind and name != "vitals"
+        key = (
+            "vitals"
+            if "category" in query and kind == "Observation"
+            else next(name for name, held in KINDS.items() if held == kind and name != "vitals")
         )
         found, first = select(chart(self.day), key), int(query.get("from", ["0"])[0])
         page = fhir.bundle(*found[first : first + self.page])
