@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from data.files import find_table
 from data.locked import training_part
 from data.parts import ANY_SHARE, frame_parts, observation_rows, summed
 from data.report import RejectionReport, check_share
@@ -25,7 +26,8 @@ PART_COURSES, LARGE_ROWS = 20_000, 50_000_000
 
 
 def is_large(folder: Path) -> bool:
-    """Whether a cohort is streamed although nobody asked for it: CSV tables never are."""
+    """Whether a cohort is streamed although nobody asked for it: CSV tables never are. DataError where a table is missing."""
+    find_table(folder, "courses")
     return observation_rows(folder) > LARGE_ROWS
 
 

@@ -75,13 +75,8 @@ class Desk:
         ledger: Callable[[], Ledger],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self.catalogue, self.answerer, self.recorder, self.ledger, self.now = (
-            catalogue,
-            answerer,
-            recorder,
-            ledger,
-            now,
-        )
+        self.catalogue, self.answerer, self.now = catalogue, answerer, now
+        self.recorder, self.ledger = recorder, ledger
         self.settings = gatekeeper.settings
         self.fetcher = Fetcher(self.settings.fhir, self.settings.limits, self.settings.jwks.ca_file)
 

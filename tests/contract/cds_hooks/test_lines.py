@@ -110,8 +110,14 @@ def test_line_05_no_member_of_any_answer_is_null_or_empty(crs: Server, hook: str
     assert found == []
 
 
-def test_line_05_neither_is_one_of_discovery_nor_of_an_error(crs: Server) -> None:
-    for body in (crs.call("GET", "/cds-services").json, ask(crs, call()).json, ask(crs, {"hook": "patient-view"}).json):
+def test_line_05_neither_is_one_of_discovery_of_feedback_or_of_an_error(crs: Server) -> None:
+    told = (
+        crs.call("GET", "/cds-services"),
+        ask(crs, call()),
+        ask(crs, {"hook": "patient-view"}),
+        report(crs, feedback(str(uuid.uuid4()))),
+    )
+    for body in (reply.json for reply in told):
         assert [path for path, value in members(body) if value in (None, "", [], {})] == []
 
 
