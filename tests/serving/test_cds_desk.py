@@ -32,7 +32,7 @@ Scope = dict[str, Any]
 class Broken:
     """A ledger that takes nothing."""
 
-    def append_all(self, entries: Sequence[Entry]) -> list[Receipt]:
+    def append_all(self, entries: Sequence[Entry]) -> list[Receipt]:  # noqa: ARG002 (the ledger's own form)
         raise LedgerError("ledger", "the disk is full")
 
 
