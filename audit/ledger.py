@@ -110,6 +110,25 @@ class Ledger:
         """
         return self.append_all([Entry(kind, body, event_id)])[0]
 
+    def append_signed(
+        self, kind: Kind, body_by: Callable[[SigningKey], Mapping[str, Any]], event_id: str = ""
+    ) -> Receipt:
+        """Record one event whose body holds a signature, made by the key that is in force at that very record.
+
+        Where an event of that kind and id is recorded already, that record stands and its receipt comes back.
+        """
+        signer = self.signer
+        try:
+            with self._store.writing() as writing:
+                receipts, note = self._grow(writing, [Entry(kind, body_by(self._current(writing)), event_id)])
+        except TakenError:
+            held = self.find(event_id, kind)
+            assert held is not None  # nothing is ever deleted
+            return Receipt(held.sequence, held.hash)
+        if note:
+            outside.write(self.home, self.settings, signer.name, note)
+        return receipts[0]
+
     def append_all(self, entries: Sequence[Entry]) -> list[Receipt]:
         """Record events in one transaction, all or none; their receipts in that order."""
         signer = self.signer

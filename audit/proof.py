@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from audit import manifest
 from audit.events import Kind, Record
 from audit.ledger import Ledger
 from audit.note import read
@@ -19,8 +20,9 @@ FORMAT = "crs-risk proof 1"
 
 
 def prove(ledger: Ledger, sequence: int) -> dict[str, Any]:
-    """The record, its path to a signed root, the checkpoint, the key, and the manifest of the model it names.
+    """The record, its path to a signed root, the checkpoint, the key, and the model it names.
 
+    Of the model: its manifest, its signed statement, and the keys from the one that signed that to the latest.
     Where no checkpoint was signed after the record, one is signed now.
     """
     stored = ledger.bytes_at(sequence)
@@ -28,6 +30,7 @@ def prove(ledger: Ledger, sequence: int) -> dict[str, Any]:
         raise LedgerError(f"record {sequence}", "there is none", "name a sequence or an id that the ledger holds")
     note = _note_after(ledger, sequence)
     size = read(note).size
+    body = json.loads(stored)["body"]
     path = inclusion(sequence, size, over(ledger.leaves(size)))
     return {
         "format": FORMAT,
@@ -35,8 +38,23 @@ def prove(ledger: Ledger, sequence: int) -> dict[str, Any]:
         "checkpoint": note,
         "path": [one.hex() for one in path],
         "key": _key_at(ledger, size),
-        "manifest": _manifest(ledger, json.loads(stored)["body"]),
+        "manifest": _manifest(ledger, body),
+        **_statement(ledger, body, size),
     }
+
+
+def _statement(ledger: Ledger, body: dict[str, Any], size: int) -> dict[str, Any]:
+    """The signed statement of the model that a record names, from the first `size` records; nothing without one."""
+    digest = str(body.get("bundle", body.get("digest")))
+    found = manifest.registration_of(ledger, digest)
+    if found is None or found.sequence >= size or "statement" not in found.body:
+        return {}
+    try:
+        keys = manifest.handed_on(ledger, found.sequence)
+    except (ValueError, KeyError) as error:
+        raise LedgerError("key.rotated", "a change of keys is not signed", "run crs audit verify") from error
+    shown = [{name: str(one.get(name, "")) for name in ("key", "signature")} for one in keys]
+    return {"statement": found.body["statement"], "statement_keys": shown}
 
 
 def export(ledger: Ledger, out: Path, told: Callable[[int], None] = lambda _: None) -> int:

@@ -20,16 +20,15 @@ from pathlib import Path
 from typing import Any
 
 Point = tuple[int, int, int, int]
+Receipts = Sequence[tuple[int, str]]
+BELIEVED = "the key was not given and is believed: "
 
 # Ed25519, RFC 8032 section 5.1.7: verification only, on public data, so that its timing does not matter.
 P = 2**255 - 19
 L = 2**252 + 27742317777372353535851937790883648493
 D = -121665 * pow(121666, P - 2, P) % P
 ROOT = pow(2, (P - 1) // 4, P)
-
-
-def point(x: int, y: int) -> Point:
-    return (x, y, 1, x * y % P)
+ZERO = (0, 1, 1, 0)
 
 
 def add(p: Point, q: Point) -> Point:
@@ -40,17 +39,13 @@ def add(p: Point, q: Point) -> Point:
 
 
 def times(number: int, p: Point) -> Point:
-    result = point(0, 1)
+    result = ZERO
     while number:
         if number & 1:
             result = add(result, p)
         p = add(p, p)
         number >>= 1
     return result
-
-
-def same(p: Point, q: Point) -> bool:
-    return (p[0] * q[2] - q[0] * p[2]) % P == 0 and (p[1] * q[2] - q[1] * p[2]) % P == 0
 
 
 def decompressed(raw: bytes) -> Point | None:
@@ -65,10 +60,11 @@ def decompressed(raw: bytes) -> Point | None:
         x = x * ROOT % P
     if (x * x - square) % P or (x == 0 and sign):
         return None
-    return point(P - x if x & 1 != sign else x, y)
+    x = P - x if x & 1 != sign else x
+    return (x, y, 1, x * y % P)
 
 
-BASE = decompressed((4 * pow(5, P - 2, P) % P).to_bytes(32, "little")) or point(0, 1)
+BASE = decompressed((4 * pow(5, P - 2, P) % P).to_bytes(32, "little")) or ZERO
 
 
 def signed_by(public: bytes, message: bytes, signature: bytes) -> bool:
@@ -78,26 +74,24 @@ def signed_by(public: bytes, message: bytes, signature: bytes) -> bool:
     if a is None or r is None or len(signature) != 64 or s >= L:
         return False
     k = int.from_bytes(hashlib.sha512(signature[:32] + public + message).digest(), "little") % L
-    return same(times(s, BASE), add(r, times(k, a)))
+    p, q = times(s, BASE), add(r, times(k, a))
+    return (p[0] * q[2] - q[0] * p[2]) % P == 0 and (p[1] * q[2] - q[1] * p[2]) % P == 0
 
 
 class WrongError(Exception):
     """What does not hold, and where."""
 
 
-def leaf_of(record: bytes) -> bytes:
-    return hashlib.sha256(b"\x00" + record).digest()
-
-
-def node_of(left: bytes, right: bytes) -> bytes:
-    return hashlib.sha256(b"\x01" + left + right).digest()
+def sha256(*parts: bytes) -> bytes:
+    """A leaf's hash is of a zero byte and the record, a node's of a one byte and the two below it."""
+    return hashlib.sha256(b"".join(parts)).digest()
 
 
 def key_of(line: str) -> tuple[str, bytes]:
     """Name and 32 bytes of a public key's line."""
     name, shown, body = line.strip().split("+", 2)
     raw = base64.b64decode(body, validate=True)
-    if len(raw) != 33 or raw[0] != 1 or hashlib.sha256(name.encode() + b"\n" + raw).digest()[:4].hex() != shown:
+    if len(raw) != 33 or raw[0] != 1 or sha256(name.encode(), b"\n", raw)[:4].hex() != shown:
         raise ValueError("not a key")
     return name, raw[1:]
 
@@ -107,7 +101,7 @@ def checkpoint_of(note: str, key: str) -> tuple[int, bytes]:
     name, public = key_of(key)
     text, _, lines = note.partition("\n\n")
     origin, size, root = text.split("\n")
-    mark = hashlib.sha256(name.encode() + b"\n\x01" + public).digest()[:4]
+    mark = sha256(name.encode(), b"\n\x01", public)[:4]
     for line in lines.split("\n"):
         dash, _, rest = line.partition(" ")
         signer, _, body = rest.partition(" ")
@@ -127,11 +121,11 @@ def root_by_path(leaf: bytes, place: int, size: int, path: Sequence[bytes]) -> b
         if last == 0:
             raise WrongError("the inclusion proof is too long")
         if first & 1 or first == last:
-            leaf = node_of(one, leaf)
+            leaf = sha256(b"\x01", one, leaf)
             while not first & 1 and first:
                 first, last = first >> 1, last >> 1
         else:
-            leaf = node_of(leaf, one)
+            leaf = sha256(b"\x01", leaf, one)
         first, last = first >> 1, last >> 1
     if last:
         raise WrongError("the inclusion proof is too short")
@@ -145,20 +139,47 @@ def check_proof(proof: dict[str, Any], key: str | None = None) -> list[str]:
     if key and key.strip() != proof["key"].strip():
         raise WrongError("the proof names another key than the one that is expected")
     size, root = checkpoint_of(proof["checkpoint"], proof["key"])
-    found = root_by_path(leaf_of(record), held["sequence"], size, [bytes.fromhex(one) for one in proof["path"]])
+    found = root_by_path(sha256(b"\x00", record), held["sequence"], size, [bytes.fromhex(one) for one in proof["path"]])
     if found != root:
         raise WrongError(f"record {held['sequence']} is not part of the ledger that the checkpoint signs")
     lines = [f"record {held['sequence']} ({held['kind']}, {held['time']}) is in the signed ledger of {size} records"]
-    if proof.get("manifest"):
-        digest = hashlib.sha256(base64.b64decode(proof["manifest"])).hexdigest()
-        if digest != held["body"].get("bundle", held["body"].get("digest")):
+    manifest = base64.b64decode(proof.get("manifest") or "")
+    digest = held["body"].get("bundle", held["body"].get("digest"))
+    if manifest:
+        if sha256(manifest).hex() != digest:
             raise WrongError("the manifest is not that of the model which the record names")
         lines.append(f"the manifest is that of the model {digest}")
-    return [*lines, believed(key, proof["key"])]
+    if proof.get("statement"):
+        files = files_of(proof["statement"], signer_of(proof["statement_keys"], proof["key"]), digest)
+        if manifest and files != {**json.loads(manifest)["files"], "manifest.json": digest}:
+            raise WrongError("the manifest and the signed statement do not name the same files")
+        lines.append(f"the key signed the statement that names the {len(files)} files of the model {digest}")
+    return [*lines, "the key is the expected one" if key else BELIEVED + proof["key"].strip()]
 
 
-def believed(key: str | None, named: str) -> str:
-    return "the key is the expected one" if key else f"the key was not given and is believed: {named.strip()}"
+def files_of(envelope: dict[str, Any], key: str, digest: str, where: str = "") -> dict[str, str]:
+    """Name and SHA-256 of each file that a signed statement (DSSE, in-toto) names; it has to be of that model."""
+    try:
+        kind, payload = envelope["payloadType"].encode(), base64.b64decode(envelope["payload"], validate=True)
+        signed = b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+        signatures = [base64.b64decode(one["sig"], validate=True) for one in envelope["signatures"]]
+        good = any(signed_by(key_of(key)[1], signed, one) for one in signatures)
+        files = {one["name"]: one["digest"]["sha256"] for one in json.loads(payload)["subject"]}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WrongError(f"{where}the statement of the model's files is damaged") from error
+    if not good or files.get("manifest.json") != digest:
+        what = "of another model" if good else "not signed by the key"
+        raise WrongError(f"{where}the statement of the model's files is {what}")
+    return files
+
+
+def signer_of(keys: Sequence[dict[str, str]], last: str) -> str:
+    """The first of the keys, each of which has to sign the next; one of them has to be the key of the checkpoint."""
+    for place in range(1, len(keys)):
+        handed_over(keys[place], keys[place - 1]["key"], place)
+    if last.strip() not in [one["key"].strip() for one in keys]:
+        raise WrongError("the key of the statement did not hand over to that of the checkpoint")
+    return keys[0]["key"]
 
 
 class Tree:
@@ -171,24 +192,19 @@ class Tree:
     def append(self, leaf: bytes) -> None:
         size = self.size
         while size & 1:
-            leaf, size = node_of(self.roots.pop(), leaf), size >> 1
+            leaf, size = sha256(b"\x01", self.roots.pop(), leaf), size >> 1
         self.roots.append(leaf)
         self.size += 1
 
     def root(self) -> bytes:
-        if not self.roots:
-            return hashlib.sha256(b"").digest()
-        found = self.roots[-1]
+        found = self.roots[-1] if self.roots else sha256()
         for left in self.roots[-2::-1]:
-            found = node_of(left, found)
+            found = sha256(b"\x01", left, found)
         return found
 
 
 def check_ledger(
-    lines: Iterable[bytes],
-    key: str | None = None,
-    checkpoints: Sequence[str] = (),
-    receipts: Sequence[tuple[int, str]] = (),
+    lines: Iterable[bytes], key: str | None = None, checkpoints: Sequence[str] = (), receipts: Receipts = ()
 ) -> list[str]:
     """Check an exported ledger, a record a line; returns what holds as lines of text."""
     tree, previous, time, signed = Tree(), "0" * 64, "", 0
@@ -209,7 +225,9 @@ def check_ledger(
         elif held["kind"] == "checkpoint":
             signers.add(agrees(held["body"]["note"], now, tree, "the checkpoint"))
             signed = place
-        leaf = leaf_of(record)
+        elif held["kind"] == "model.registered" and "statement" in held["body"]:
+            files_of(held["body"]["statement"], now or "", held["body"]["digest"], f"record {place}: ")
+        leaf = sha256(b"\x00", record)
         if kept.get(place, leaf.hex()) != leaf.hex():
             raise WrongError(f"record {place}: it is not the one of the receipt")
         tree.append(leaf)
@@ -223,7 +241,7 @@ def check_ledger(
     return [
         f"{tree.size} records follow one another; the last is of {time}",
         f"a signed checkpoint vouches for the first {signed}",
-        believed(key, now),
+        "the key is the expected one" if key else BELIEVED + now.strip(),
     ]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from audit import outside
+from audit import dsse, outside
 from audit.events import NO_RECORD, Kind, stamp
 from audit.growth import microseconds
 from audit.keys import has_signing_key, signing_key
@@ -170,7 +170,9 @@ class Check:
             self._checkpoint(msgspec.json.decode(written.body)["note"], place)
         elif written.kind == Kind.KEY_ROTATED:
             self._key(msgspec.json.decode(written.body), place)
-        elif self.size == 0:
+        elif written.kind == Kind.MODEL_REGISTERED:
+            self._registered(msgspec.json.decode(written.body), place)
+        if self.size == 0 and written.kind != Kind.KEY_ROTATED:
             self.find("key", place, "a ledger begins with the key that signs it")
         self.remark("silence", place, self.pulse.record(written.kind, time))
         self.time = written.time
@@ -211,6 +213,17 @@ class Check:
         if self.size and not (old is not None and _hands_over(old, new, body)):
             self.find("key", place, "the new key is not signed by the one before it")
         self.key = new
+
+    def _registered(self, body: Mapping[str, Any], place: int) -> None:
+        """A model's manifest is signed by the key in force and names the bundle that the record names."""
+        if "statement" not in body or self.key is None:
+            return
+        try:
+            good = dsse.unwrap(body["statement"], self.key)["predicate"]["bundle"] == body["digest"]
+        except (ValueError, KeyError, TypeError):
+            good = False
+        if not good:
+            self.find("manifest", place, "the manifest of its model is not signed by the key, or of another bundle")
 
     def end(self, now: datetime | None) -> None:
         """After the last row: what is gone behind it, and what is silent."""

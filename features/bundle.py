@@ -60,6 +60,11 @@ class Bundle:
         return _sha256(_files(self)[MANIFEST])
 
 
+def contents(bundle: Bundle) -> dict[str, bytes]:
+    """Every file of the bundle by its name, manifest.json among them, as `write` writes them."""
+    return _files(bundle)
+
+
 def write(bundle: Bundle, folder: Path) -> str:
     """Write the bundle to a folder that does not exist yet, whole or not at all; returns its digest."""
     if folder.exists():

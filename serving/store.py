@@ -4,6 +4,7 @@ import os
 from functools import cache
 from pathlib import Path
 
+from audit import manifest
 from audit.ledger import open_ledger
 from audit.standing import live_of, standing
 from features import bundle, catalogue
@@ -18,10 +19,15 @@ def open_live(home: Home) -> Answerer:
     """The promoted bundle, ready to answer; StoreError where there is none, BundleError where it is not as promoted.
 
     The ledger has to name it as the latest that was made live; StoreError, or LedgerError without a ledger, otherwise.
+    Its files have to be those of the signed manifest that the ledger holds; BundleError otherwise.
     """
     live = read_live(home)
     _check_standing(home, live)
-    return open_folder(bundle_folder(home, live), live.version, live.digest)
+    folder = bundle_folder(home, live)
+    answerer = open_folder(folder, live.version, live.digest)
+    with open_ledger(home, writes=False) as ledger:
+        manifest.check(ledger, manifest.Model(live.version, live.digest), folder)
+    return answerer
 
 
 def _check_standing(home: Home, live: Live) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from audit import manifest
 from audit.events import Record
 from audit.ledger import Ledger, open_ledger
 from data.locked import read_test_part
@@ -112,7 +113,9 @@ def _candidate(home: Home, ledger: Ledger, request: Request, progress: Progress)
         folder = Path(scratch) / BUNDLE_FOLDER
         registered = fetch(home, request.which, folder, request.uri)
         model = Predictor(bundle.read(folder, registered.digest), load())
+    manifest.check_number(ledger, manifest.Model(registered.version, registered.digest))
     model_events.register(ledger, registered.version, model.bundle, first=live is None)
+    manifest.signed_statement(ledger, manifest.Model(registered.version, registered.digest))
     if live is not None and live.digest == registered.digest:
         return Candidate(registered, model, None, live)
     if live is None:

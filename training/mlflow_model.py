@@ -6,6 +6,7 @@ Output: a data frame with a probability per outcome, missing where the outcome w
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from mlflow.models import set_model
@@ -25,7 +26,12 @@ class BundleModel(PythonModel):
         self.predictor = Predictor(bundle.read(Path(context.artifacts["bundle"])), catalogue.load())
         verify_golden(self.predictor)
 
-    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # noqa: ARG002
+    def predict(
+        self,
+        context: PythonModelContext,  # noqa: ARG002
+        model_input: pd.DataFrame,
+        params: dict[str, Any] | None = None,  # noqa: ARG002
+    ) -> pd.DataFrame:
         """A probability per outcome and course."""
         courses = [CourseInput.from_json(json.loads(text)) for text in model_input["course"]]
         probability = self.predictor.predict(snapshots(self.predictor.catalogue, courses)).probability

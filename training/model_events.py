@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from audit import manifest
 from audit.events import Kind, Record
 from audit.ledger import Ledger
 from features.bundle import Bundle
@@ -34,19 +35,12 @@ class Question:
 
 
 def register(ledger: Ledger, version: str, bundle: Bundle, first: bool) -> None:
-    """Record that MLflow holds a version; once, however often it is called. first: whether nothing is live."""
+    """Record that MLflow holds a version, with its signed manifest; once, however often it is called.
+
+    first: whether nothing is live. That may change later; the first record stands.
+    """
     parent = bundle.about.get("lineage", {}).get("parent")
-    body = {
-        "version": version,
-        "digest": bundle.digest,
-        "name": str(bundle.about.get("name", "")),
-        "parent": parent,
-        "kind_of_change": str(_registered_as(bundle, parent, first)),
-    }
-    name = f"registered-{version}-{bundle.digest}"
-    # What is live may have changed since; the first record stands.
-    if ledger.find(name, Kind.MODEL_REGISTERED) is None:
-        ledger.append(Kind.MODEL_REGISTERED, body, name)
+    manifest.register(ledger, version, bundle, str(_registered_as(bundle, parent, first)))
 
 
 def _registered_as(bundle: Bundle, parent: str | None, first: bool) -> Change:

@@ -15,6 +15,7 @@ from pathlib import Path
 import bentoml
 from bentoml._internal.models.model import ModelStore
 
+from audit import manifest
 from audit.events import Kind, Record
 from audit.ledger import Ledger, open_ledger
 from audit.standing import activation_of, live_of, standing
@@ -59,7 +60,7 @@ def settle(home: Home, ledger: Ledger, uri: str | None = None, progress: Progres
 
 def _switch(home: Home, ledger: Ledger, record: Record) -> None:
     """Bring live.json to a record; what was live stays known as the one before, by the ledger if the file is gone."""
-    _verified(stored(home, live_of(record)), live_of(record).digest)
+    _check_served(home, ledger, live_of(record))
     before = activation_of(ledger, str(record.body["previous"]))
     held = _named(home)
     if before is not None and (held is None or held.digest != before.body["digest"]):
@@ -96,6 +97,7 @@ def activate(
         folder = Path(scratch) / BUNDLE_FOLDER
         digest = bundle.write(held, folder)
         golden = _verified(folder, str(verdict.body["digest"]))
+        manifest.check(ledger, manifest.Model(version, digest), folder)
         progress(f"version {version}: {golden} golden courses give their recorded answers")
         live = Live(_into_store(home, folder, digest), digest, version)
     before = standing(ledger)
@@ -137,11 +139,18 @@ def rollback(home: Home, by: str, reason: str, uri: str | None = None, progress:
         live = read_previous(home)
         if activation_of(ledger, live.digest) is None:
             raise StoreError("live.json", "the ledger does not know the earlier bundle", "promote its version instead")
-        _verified(stored(home, live), live.digest)
+        _check_served(home, ledger, live)
         body = {"version": live.version, "digest": live.digest, "tag": live.tag, "previous": current.digest, **given}
         ledger.append(Kind.MODEL_ROLLED_BACK, body)
         settle(home, ledger, uri, lambda _: None)
     return live
+
+
+def _check_served(home: Home, ledger: Ledger, live: Live) -> None:
+    """BundleError where the store's copy is not what was activated, or not what its signed manifest names."""
+    folder = stored(home, live)
+    _verified(folder, live.digest)
+    manifest.check(ledger, manifest.Model(live.version, live.digest), folder)
 
 
 def _verified(folder: Path, digest: str) -> int:

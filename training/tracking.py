@@ -10,7 +10,7 @@ import logging
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -29,6 +29,7 @@ from features import bundle
 from features.errors import StoreError, UsageError
 from features.home import BUNDLE_FOLDER, MODEL_NAME, Home, make_folder
 from features.outcomes import OUTCOME_KEYS
+from training import unfinished
 from training.evaluate import flat
 from training.train import Trained, metrics_json
 
@@ -55,16 +56,18 @@ class Registered:
 def store(home: Home, uri: str | None = None) -> Iterator[MlflowClient]:
     """MLflow's client on the deployment's store, which is created and migrated once, under a lock.
 
-    StoreError where the store cannot be used.
+    Runs that a killed process left open are marked, see training.unfinished. StoreError where the store cannot be used.
     """
     make_folder(home.folder)
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     mlflow.set_tracking_uri(_with_driver(uri) if uri else home.mlflow_uri)
-    with (home.folder / "mlflow.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        client = _opened(home)
     try:
-        yield client
+        with ExitStack() as block:
+            with (home.folder / "mlflow.lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                client = _opened(home)
+                block.enter_context(unfinished.at_work(client, _experiment(client), home.folder / "at-work"))
+            yield client
     except MlflowException as error:
         raise StoreError("MLflow", _first_line(error), "check the tracking store") from error
 
@@ -87,14 +90,13 @@ def _opened(home: Home) -> MlflowClient:
 def log_training(home: Home, trained: Trained, source: Path, uri: str | None = None) -> Registered:
     """Record a training or recalibration with its bundle, and register the bundle as the challenger.
 
-    source: the cohort's folder, recorded as where the data came from. The first version ever becomes champion by
-    promotion only, never here.
+    source: the cohort's folder, recorded as where the data came from. Only promotion makes a champion, never this.
     """
     about = trained.bundle.about
     with store(home, uri) as client, tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / BUNDLE_FOLDER
         digest = bundle.write(trained.bundle, folder)
-        with mlflow.start_run(experiment_id=_experiment(client), run_name=f"{_verb(about)} {about['name']}") as run:
+        with _started(client, f"{_verb(about)} {about['name']}") as run:
             mlflow.log_params(_parameters(trained))
             mlflow.log_metrics(flat(trained.results))
             mlflow.log_input(_dataset(_learnt_from(about), source), context="training")
@@ -105,6 +107,10 @@ def log_training(home: Home, trained: Trained, source: Path, uri: str | None = N
         found = mlflow.register_model(logged, MODEL_NAME, tags={**tags, "name": str(about["name"])})
         client.set_registered_model_alias(MODEL_NAME, CHALLENGER, found.version)
     return Registered(run.info.run_id, str(found.version), digest)
+
+
+def _started(client: MlflowClient, name: str) -> mlflow.ActiveRun:
+    return mlflow.start_run(experiment_id=_experiment(client), run_name=name, tags=unfinished.tag())
 
 
 def _verb(about: Mapping[str, Any]) -> str:
@@ -229,10 +235,10 @@ def lasting_run(client: MlflowClient, name: str, key: str, tags: Mapping[str, st
     """
     experiment = _experiment(client)
     found = client.search_runs([experiment], f"tags.{key} = '{tags[key]}'", max_results=1)
-    run = found[0] if found else client.create_run(experiment, tags=dict(tags), run_name=name)
+    run = found[0] if found else client.create_run(experiment, tags={**tags, **unfinished.tag()}, run_name=name)
     run_id = str(run.info.run_id)
     with mlflow.start_run(run_id=run_id):
-        mlflow.set_tags({key: value[:LONGEST] for key, value in tags.items()})
+        mlflow.set_tags({key: value[:LONGEST] for key, value in tags.items()} | unfinished.tag())
         mlflow.log_input(_dataset(data, Path(data["folder"])), context=name.split()[0])
     client.update_run(run_id, status="RUNNING")
     return run_id
@@ -247,7 +253,7 @@ def log_run(
     uri: str | None = None,
 ) -> str:
     """Record a run that makes no bundle, such as an evaluation; returns its id. documents: file name -> text."""
-    with store(home, uri) as client, mlflow.start_run(experiment_id=_experiment(client), run_name=name) as run:
+    with store(home, uri) as client, _started(client, name) as run:
         mlflow.log_params({key: value[:LONGEST] for key, value in parameters.items()})
         mlflow.log_metrics(dict(metrics))
         for file, text in documents.items():

@@ -11,7 +11,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from features.home import Home
-from training import tracking
+from training import tracking, unfinished
 from training.config import Settings
 from training.search import folds_of
 from training.search_space import Space
@@ -53,15 +53,24 @@ class Mirror:
         """Bring the run of a trial up to what the trial holds."""
         if trial.number in self.finished:
             return
-        run = self.runs.get(trial.number) or self._begin(trial)
+        run = self._taken_up(trial) or self._begin(trial)
         self._log_folds(run, trial)
         self.client.set_tag(run, STATE, STATES[trial.state])
         if trial.state.is_finished():
             self.client.set_terminated(run)
             self.finished.add(trial.number)
 
+    def _taken_up(self, trial: FrozenTrial) -> str | None:
+        """The run of a trial that is there already, at work for this process; None where there is none."""
+        run = self.runs.get(trial.number)
+        if run is not None:
+            for key, value in unfinished.tag().items():
+                self.client.set_tag(run, key, value)
+            self.client.update_run(run, status="RUNNING")
+        return run
+
     def _begin(self, trial: FrozenTrial) -> str:
-        tags = {PARENT: self.parent, TRIAL: str(trial.number + 1), STATE: STATES[TrialState.RUNNING]}
+        tags = {PARENT: self.parent, TRIAL: str(trial.number + 1), STATE: STATES[TrialState.RUNNING]} | unfinished.tag()
         run = self.client.create_run(self.experiment, tags=tags, run_name=f"trial {trial.number + 1}").info.run_id
         self.runs[trial.number] = run
         return str(run)

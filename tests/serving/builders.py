@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import xgboost
 
+from audit import manifest
 from audit.events import Kind
 from audit.ledger import open_ledger
 from features import bundle, catalogue, pooling, spec
@@ -102,13 +103,15 @@ def _with_golden(held: Bundle) -> Bundle:
 
 
 def promote(home: Home, held: Bundle, version: str = "1") -> Path:
-    """Put a bundle into the home's model store and name it in live.json; returns the bundle's folder."""
+    """Register a bundle, put it into the home's model store and make it live; returns the bundle's folder."""
     from bentoml._internal.models.model import ModelStore
     from bentoml.models import create
 
     (home.bentoml / "models").mkdir(parents=True, exist_ok=True)
     with create(MODEL_NAME, _model_store=ModelStore(str(home.bentoml / "models"))) as model:
         digest = bundle.write(held, Path(model.path) / BUNDLE_FOLDER)
+    with open_ledger(home) as ledger:
+        manifest.register(ledger, version, held, "first")
     make_live(home, Live(str(model.tag), digest, version))
     return home.bentoml / "models" / MODEL_NAME / str(model.tag.version) / BUNDLE_FOLDER
 
@@ -147,8 +150,9 @@ class Server:
     process: "subprocess.Popen[bytes]"
 
     @classmethod
-    def start(cls, home: Home, folder: Path, workers: int = 1) -> "Server":
-        port, log = free_port(), folder / "server.log"
+    def start(cls, home: Home, folder: Path, workers: int = 1, port: int = 0) -> "Server":
+        """port: 0 for any that is free."""
+        port, log = port or free_port(), folder / "server.log"
         code = (
             "import sys; from pathlib import Path\n"
             "from features.errors import CrsRiskError\n"

@@ -1,0 +1,180 @@
+"""The signed manifest of a bundle: an in-toto statement that names each of its files, in a DSSE envelope.
+
+It is made when a version is registered and stands in that record of the ledger, outside the bundle, whose digest it
+therefore does not change. Before a bundle is promoted or served, its files have to be those of the statement.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from audit import dsse
+from audit.events import Kind, Record
+from audit.keys import SigningKey, signing_key
+from audit.ledger import Ledger
+from audit.note import PublicKey
+from features import bundle
+from features.bundle import MANIFEST, Bundle
+from features.errors import BundleError
+
+STATEMENT = "https://in-toto.io/Statement/v1"
+#: This project's own: the predicate of OpenSSF model-signing has no place for data, parent and code.
+PREDICATE = "urn:crs-risk:bundle-manifest:1"
+_DATA = ("name", "fingerprint", "source_fingerprint", "courses", "synthetic")
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A version by its number in MLflow and the digest of its bundle."""
+
+    version: str
+    digest: str
+
+
+def statement(version: str, held: Bundle, kind_of_change: str) -> dict[str, Any]:
+    """What is stated of a bundle. subject: each file, manifest.json among them, with its SHA-256."""
+    files = bundle.contents(held)
+    return {
+        "_type": STATEMENT,
+        "subject": [{"name": name, "digest": {"sha256": _sha256(files[name])}} for name in sorted(files)],
+        "predicateType": PREDICATE,
+        "predicate": {
+            "name": str(held.about.get("name", "")),
+            "version": version,
+            "bundle": _sha256(files[MANIFEST]),
+            "format": bundle.FORMAT,
+            "parent": held.about.get("lineage", {}).get("parent"),
+            "kind_of_change": kind_of_change,
+            "data": list(data_of(held)),
+            "spec_fingerprint": held.spec.fingerprint,
+            "settings": held.about.get("settings", {}),
+            "code_commit": held.about.get("code_commit", ""),
+            "lock_digest": held.about.get("lock_digest", ""),
+            "libraries": held.about.get("libraries", {}),
+        },
+    }
+
+
+def data_of(held: Bundle) -> Iterable[dict[str, Any]]:
+    """The data that a bundle learnt from: those of its training, then those of each recalibration."""
+    for use, one in (("training", held.about.get("trained_on", {})), *_recalibrations(held)):
+        found = {key: one[key] for key in _DATA if one.get(key) is not None}
+        if found:
+            yield {"use": use, **found}
+
+
+def _recalibrations(held: Bundle) -> list[tuple[str, Mapping[str, Any]]]:
+    return [("recalibration", one["data"]) for one in held.about.get("recalibrations", ())]
+
+
+def register(ledger: Ledger, version: str, held: Bundle, kind_of_change: str) -> None:
+    """Record that MLflow holds a version, with its signed manifest; once, however often it is called.
+
+    A registration without a signed manifest, or of another bundle under that number, is followed by a new one.
+    """
+    found, digest = registered(ledger, version), held.digest
+    if found is not None and found.body["digest"] == digest and "statement" in found.body:
+        return
+    said = statement(version, held, kind_of_change)
+    head = {key: said["predicate"][key] for key in ("version", "name", "parent", "kind_of_change")}
+
+    def body(signer: SigningKey) -> dict[str, Any]:
+        return {**head, "digest": digest, "statement": dsse.wrap(said, signer)}
+
+    after = "" if found is None else f"-{found.sequence}"
+    ledger.append_signed(Kind.MODEL_REGISTERED, body, f"signed-{version}-{digest}{after}")
+
+
+def registered(ledger: Ledger, version: str) -> Record | None:
+    """The latest registration of a version; None where there is none."""
+    return _latest(ledger, "version", version)
+
+
+def registration_of(ledger: Ledger, digest: str) -> Record | None:
+    """The latest registration of a bundle, under whatever number; None where there is none."""
+    return _latest(ledger, "digest", digest)
+
+
+def _latest(ledger: Ledger, name: str, value: str) -> Record | None:
+    found = [one for one in ledger.records(Kind.MODEL_REGISTERED) if str(one.body[name]) == value]
+    return found[-1] if found else None
+
+
+def check_number(ledger: Ledger, model: Model) -> None:
+    """BundleError where the ledger registered another bundle under that number, and MLflow's was changed since."""
+    found = registered(ledger, model.version)
+    if found is not None and found.body["digest"] != model.digest:
+        problem = f"MLflow's version {model.version} is not the bundle that the ledger registered under that number"
+        raise BundleError(MANIFEST, problem, "restore MLflow's store, or train again")
+
+
+def check(ledger: Ledger, model: Model, folder: Path) -> dict[str, Any]:
+    """The statement of a version, after the folder was found to hold the very files that it names.
+
+    BundleError where the ledger has none, the ledger's key did not sign it, or a file is missing, altered or not named.
+    """
+    said = signed_statement(ledger, model)
+    check_files(said, folder)
+    return said
+
+
+def signed_statement(ledger: Ledger, model: Model) -> dict[str, Any]:
+    """The statement that the ledger holds of a version; BundleError where its signature is not good."""
+    found = registered(ledger, model.version)
+    if found is None or "statement" not in found.body:
+        remedy = f"crs promote --version {model.version} makes one"
+        raise BundleError("signed manifest", f"the ledger has none of version {model.version}", remedy)
+    try:
+        said = dsse.unwrap(found.body["statement"], _trusted_key(ledger, found))
+        stated = Model(str(said["predicate"]["version"]), str(said["predicate"]["bundle"]))
+    except (ValueError, KeyError, TypeError) as error:
+        problem = f"that of version {model.version} is not signed by the ledger's key"
+        raise BundleError("signed manifest", problem, "run crs audit verify, and train again") from error
+    if stated != model or said.get("predicateType") != PREDICATE or said.get("_type") != STATEMENT:
+        raise BundleError("signed manifest", f"that of version {model.version} is of another bundle", "train again")
+    return said
+
+
+def check_files(said: Mapping[str, Any], folder: Path) -> None:
+    """BundleError, which names the first, where a folder's files are not those of a statement."""
+    named = {str(one["name"]): str(one["digest"]["sha256"]) for one in said["subject"]}
+    try:
+        held = {path.name: _sha256(path.read_bytes()) if path.is_file() else "" for path in folder.iterdir()}
+    except OSError as error:
+        raise BundleError(folder.name, f"the bundle cannot be read ({error.strerror})", "restore the bundle") from error
+    for name in sorted(named.keys() | held.keys()):
+        if name not in held:
+            raise BundleError(name, "the file is missing", "restore the bundle")
+        if name not in named:
+            raise BundleError(name, "the signed manifest does not name the file", "restore the bundle")
+        if held[name] != named[name]:
+            raise BundleError(name, "its bytes are not those of the signed manifest", "restore the bundle")
+
+
+def _trusted_key(ledger: Ledger, record: Record) -> PublicKey:
+    """The key that was in force at a record; ValueError where no chain of signatures leads from it to the home's own.
+
+    The home's may be one before the last: a change of keys that was cut short is finished by the next who writes.
+    """
+    chain = [PublicKey.parse(one["key"]) for one in handed_on(ledger, record.sequence)]
+    if signing_key(ledger.home).key not in chain:
+        raise ValueError("the home's key is not one that took over")
+    return chain[0]
+
+
+def handed_on(ledger: Ledger, sequence: int) -> list[dict[str, Any]]:
+    """Bodies of key records from the one in force at a record on; ValueError where one is not signed by the former."""
+    records = list(ledger.records(Kind.KEY_ROTATED))
+    first = max(place for place, one in enumerate(records) if one.sequence < sequence)
+    found = [dict(one.body) for one in records[first:]]
+    for old, new in pairwise(found):
+        if not PublicKey.parse(old["key"]).verifies(new["key"].encode(), bytes.fromhex(new["signature"])):
+            raise ValueError("a key was not signed by the one before it")
+    return found
+
+
+def _sha256(content: bytes) -> str:
+    return sha256(content).hexdigest()
