@@ -70,6 +70,12 @@ def _recalibrations(held: Bundle) -> list[tuple[str, Mapping[str, Any]]]:
     return [("recalibration", one["data"]) for one in held.about.get("recalibrations", ())]
 
 
+def results_of(held: Bundle) -> list[dict[str, Any]]:
+    """The results that a bundle carries: of its last recalibration, else of its training. None stands for undefined."""
+    last = held.about.get("recalibrations", ({},))[-1]
+    return [dict(one) for one in last.get("metrics", held.about.get("metrics", ()))]
+
+
 def register(ledger: Ledger, version: str, held: Bundle, kind_of_change: str) -> None:
     """Record that MLflow holds a version, with its signed manifest; once, however often it is called.
 

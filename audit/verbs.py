@@ -9,6 +9,7 @@ from typing import Any
 
 from audit import history, proof, table
 from audit.events import Kind, Record, stamp
+from audit.export import writer_of
 from audit.keys import signing_key
 from audit.ledger import Ledger, open_ledger
 from audit.note import PublicKey
@@ -31,7 +32,7 @@ def verify(home: Home, key: str, as_json: bool) -> None:
         verdict = verified(ledger, expected)
     if verdict.whole:  # nothing can be added to a ledger that is not
         with open_ledger(home) as ledger:
-            _accessed(ledger, "verify")
+            accessed(ledger, "verify")
     _print_verdict(verdict, time.perf_counter() - began, as_json)
     if not verdict.whole:
         first = verdict.findings[0]
@@ -61,7 +62,7 @@ def show(home: Home, name: str, as_json: bool) -> None:
     """One record and, of an answer, what came of it."""
     with open_ledger(home) as ledger:
         record = _named(ledger, name)
-        _accessed(ledger, "show", record)
+        accessed(ledger, "show", record)
         outcomes = list(_outcomes(ledger, record))
     if as_json:
         table.print_json({**_told(record), "outcomes": [_told(one) for one in outcomes]})
@@ -81,7 +82,7 @@ def which_model(home: Home, at: str, as_json: bool) -> None:
     """What was live at a moment."""
     moment = _moment(at)
     with open_ledger(home) as ledger:
-        _accessed(ledger, "which-model")
+        accessed(ledger, "which-model")
         reign, served = history.live_at(ledger, moment), history.served_at(ledger, moment)
     if as_json:
         table.print_json({"at": stamp(moment), "live": reign and reign.to_json(), "served": served})
@@ -93,7 +94,7 @@ def which_model(home: Home, at: str, as_json: bool) -> None:
 def versions(home: Home, as_json: bool) -> None:
     """Every version: who, when, on what evidence, live from when to when."""
     with open_ledger(home) as ledger:
-        _accessed(ledger, "versions")
+        accessed(ledger, "versions")
         found = history.versions(ledger)
     if as_json:
         table.print_json([one.to_json() for one in found])
@@ -113,12 +114,12 @@ def replay(home: Home, name: str, as_json: bool) -> None:
     """Compute an answer again, or all of them; LedgerError where a bit differs."""
     with open_ledger(home) as ledger:
         if name == "all":
-            _accessed(ledger, "replay")
+            accessed(ledger, "replay")
             records = ledger.records(Kind.PREDICTION)
             began, found = time.perf_counter(), list(map(Replayer(home).replay, records))
         else:
             record = _named(ledger, name)
-            _accessed(ledger, "replay", record)
+            accessed(ledger, "replay", record)
             began, found = time.perf_counter(), [Replayer(home).replay(record)]
     _print_replayed(found, time.perf_counter() - began, as_json)
     other = [one for one in found if not one.same]
@@ -143,7 +144,7 @@ def prove(home: Home, name: str, out: Path | None) -> None:
     with open_ledger(home) as ledger:
         record = _named(ledger, name)
         made = json.dumps(proof.prove(ledger, record.sequence), indent=1)
-        _accessed(ledger, "prove", record)
+        accessed(ledger, "prove", record)
     if out is None:
         print(made)
         return
@@ -151,13 +152,13 @@ def prove(home: Home, name: str, out: Path | None) -> None:
     print(f"{out}: check it with python audit/verifier.py proof {out.name}")
 
 
-def export(home: Home, out: Path) -> None:
-    """The whole ledger, a record a line."""
+def export(home: Home, out: Path, form: str = "ndjson") -> None:
+    """The whole ledger, in one of the forms of audit.export."""
+    write = writer_of(form)
     with open_ledger(home) as ledger:
-        _accessed(ledger, "export")
+        accessed(ledger, "export")
         ledger.checkpoint()
-        count = proof.export(ledger, out)
-    print(f"{count} records in {out}: check it with python audit/verifier.py ledger {out.name}")
+        print(write(ledger, out))
 
 
 def key(home: Home, rotate: bool) -> None:
@@ -168,7 +169,7 @@ def key(home: Home, rotate: bool) -> None:
     print(signing_key(home).key)
 
 
-def _accessed(ledger: Ledger, verb: str, record: Record | None = None) -> None:
+def accessed(ledger: Ledger, verb: str, record: Record | None = None) -> None:
     """Who read what. The name of this machine's user is the only one that the ledger holds of a reader."""
     of = {} if record is None else {"record": record.sequence}
     ledger.append(Kind.ACCESS, {"verb": verb, "by": getpass.getuser(), **of})

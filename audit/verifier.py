@@ -11,16 +11,17 @@ and the first line says what and where. 2: the call or a file cannot be read. No
 
 import argparse
 import base64
-import datetime
 import hashlib
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 Point = tuple[int, int, int, int]
 Receipts = Sequence[tuple[int, str]]
+moment = datetime.fromisoformat
 BELIEVED = "the key was not given and is believed: "
 
 # Ed25519, RFC 8032 section 5.1.7: verification only, on public data, so that its timing does not matter.
@@ -103,9 +104,8 @@ def checkpoint_of(note: str, key: str) -> tuple[int, bytes]:
     origin, size, root = text.split("\n")
     mark = sha256(name.encode(), b"\n\x01", public)[:4]
     for line in lines.split("\n"):
-        dash, _, rest = line.partition(" ")
-        signer, _, body = rest.partition(" ")
-        if dash == "—" and signer == name == origin:
+        signer, _, body = line.rpartition(" ")
+        if signer == f"— {name}" and name == origin:
             held = base64.b64decode(body, validate=True)
             if held[:4] == mark and signed_by(public, (text + "\n").encode(), held[4:]):
                 return int(size), base64.b64decode(root, validate=True)
@@ -164,30 +164,29 @@ def files_of(envelope: dict[str, Any], key: str, digest: str, where: str = "") -
         signed = b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
         signatures = [base64.b64decode(one["sig"], validate=True) for one in envelope["signatures"]]
         good = any(signed_by(key_of(key)[1], signed, one) for one in signatures)
+        what = "of another model" if good else "not signed by the key"
         files = {one["name"]: one["digest"]["sha256"] for one in json.loads(payload)["subject"]}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise WrongError(f"{where}the statement of the model's files is damaged") from error
     if not good or files.get("manifest.json") != digest:
-        what = "of another model" if good else "not signed by the key"
         raise WrongError(f"{where}the statement of the model's files is {what}")
     return files
 
 
 def signer_of(keys: Sequence[dict[str, str]], last: str) -> str:
     """The first of the keys, each of which has to sign the next; one of them has to be the key of the checkpoint."""
-    for place in range(1, len(keys)):
-        handed_over(keys[place], keys[place - 1]["key"], place)
+    for place, one in enumerate(keys[1:]):
+        handed_over(one, keys[place]["key"], place + 1)
     if last.strip() not in [one["key"].strip() for one in keys]:
         raise WrongError("the key of the statement did not hand over to that of the checkpoint")
     return keys[0]["key"]
 
 
 class Tree:
-    """The roots of whole subtrees, from the left."""
+    """roots: of whole subtrees, from the left."""
 
     def __init__(self) -> None:
-        self.size = 0
-        self.roots: list[bytes] = []
+        self.size, self.roots = 0, list[bytes]()
 
     def append(self, leaf: bytes) -> None:
         size = self.size
@@ -218,7 +217,7 @@ def check_ledger(
         held = parsed(record, place)
         if held["sequence"] != place or held["previous"] != previous:
             raise WrongError(f"record {place}: it does not follow the record before it")
-        if time and seconds(held["time"]) < seconds(time) - 1:
+        if time and moment(held["time"]).timestamp() < moment(time).timestamp() - 1:
             raise WrongError(f"record {place}: its time is before that of the record before it")
         if held["kind"] == "key.rotated":
             now = handed_over(held["body"], now, place)
@@ -245,20 +244,19 @@ def check_ledger(
     ]
 
 
-def check_copies(copies: Sequence[tuple[str, int]], key: str | None, tree: Tree) -> None:
-    for note, size in copies:
-        if size == tree.size:
-            agrees(note, key, tree, "the checkpoint that was kept outside")
-
-
 def parsed(record: bytes, place: int) -> dict[str, Any]:
     try:
         held: dict[str, Any] = json.loads(record)
-        if held.keys() == {"sequence", "previous", "kind", "time", "body", "event_id"} and seconds(held["time"]):
+        if held.keys() == {"sequence", "previous", "kind", "time", "body", "event_id"} and moment(held["time"]):
             return held
-    except (ValueError, AttributeError, TypeError):
-        pass
-    raise WrongError(f"record {place}: it cannot be read")
+        raise ValueError("other fields")
+    except (ValueError, AttributeError, TypeError) as error:
+        raise WrongError(f"record {place}: it cannot be read") from error
+
+
+def check_copies(copies: Sequence[tuple[str, int]], key: str | None, tree: Tree) -> None:
+    for note in [note for note, size in copies if size == tree.size]:
+        agrees(note, key, tree, "the checkpoint that was kept outside")
 
 
 def agrees(note: str, key: str | None, tree: Tree, what: str) -> str:
@@ -279,13 +277,9 @@ def handed_over(body: dict[str, Any], old: str | None, place: int) -> str:
         good = old is None or signed_by(key_of(old)[1], new.encode(), bytes.fromhex(body["signature"]))
         if good and key_of(new)[0] == key_of(old or new)[0]:
             return new
-    except (ValueError, KeyError, TypeError):
-        pass
-    raise WrongError(f"record {place}: the new key is damaged, or not signed by the one before it")
-
-
-def seconds(time: str) -> float:
-    return datetime.datetime.fromisoformat(time).timestamp()
+        raise ValueError("not handed over")
+    except (ValueError, KeyError, TypeError) as error:
+        raise WrongError(f"record {place}: the new key is damaged, or not signed by the one before it") from error
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -307,7 +301,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except WrongError as error:
         print(f"NOT GOOD: {error}")
         return 1
-    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         print(f"cannot be read: {type(error).__name__}", file=sys.stderr)
         return 2
     print("\n".join(["GOOD", *told]))

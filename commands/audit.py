@@ -1,11 +1,11 @@
 """The verbs of the auditor: check the ledger, read it, replay an answer, prove a record, take the ledger away."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from commands.options import check_out, group, home
+from commands.options import check_out, group, home, tracking_uri
 
 APP = group("The ledger: what was answered, by which model, on whose approval; see docs/audit.md.")
 
@@ -78,12 +78,62 @@ def prove(name: Id, out: Annotated[Path | None, typer.Option(help="Write the pro
 
 
 @APP.command()
-def export(out: Annotated[Path, typer.Option(help="Where the records go, one a line.")]) -> None:
-    """Write the whole ledger as it is stored. Example: crs audit export --out ledger.ndjson"""
+def export(
+    out: Annotated[Path, typer.Option(help="Where the records go.")],
+    form: Annotated[
+        str, typer.Option("--format", help="ndjson, as they are stored; parquet; or fhir: AuditEvent and Provenance.")
+    ] = "ndjson",
+) -> None:
+    """Write the whole ledger. Example: crs audit export --out ledger.ndjson"""
     from audit import verbs
 
     check_out(out)
-    verbs.export(home(), out)
+    verbs.export(home(), out, form)
+
+
+@APP.command()
+def bom(
+    version: Annotated[str, typer.Option(help="A version number, or an alias.")],
+    out: Annotated[Path | None, typer.Option(help="Write it there.")] = None,
+) -> None:
+    """Write a version's bill of materials, CycloneDX 1.6. Example: crs audit bom --version 2 --out bom.json
+
+    Exit codes: 0 it is written; 2 there is no such version; 4 its files are not those of its signed manifest.
+    """
+    from audit import model_verbs
+
+    check_out(out)
+    found = home()
+    model_verbs.bom(found, version, out, _fetch(found))
+
+
+@APP.command()
+def diff(
+    first: Annotated[str, typer.Argument(metavar="V1", help="A version number, or an alias.")],
+    second: Annotated[str, typer.Argument(metavar="V2", help="The other one.")],
+    as_json: Json = False,
+) -> None:
+    """Compare two versions: data, columns, settings, figures, bands, answers. Example: crs audit diff 1 2
+
+    Exit codes: 0 they are compared; 2 there is no such version; 4 a file of one is not that of its signed manifest.
+    """
+    from audit import model_verbs
+
+    found = home()
+    model_verbs.diff(found, first, second, as_json, _fetch(found))
+
+
+def _fetch(found: Any) -> Any:
+    """Takes a version out of MLflow, which is imported only where the model store does not have the version."""
+
+    def fetch(which: str, folder: Path) -> Any:
+        from audit.manifest import Model
+        from training import tracking
+
+        registered = tracking.fetch(found, which, folder, tracking_uri())
+        return Model(registered.version, registered.digest)
+
+    return fetch
 
 
 @APP.command()

@@ -88,7 +88,8 @@ def evaluate(home: Home, request: Request, settings: Settings, uri: str | None) 
     facts |= {f"override.{one.code}": one.reason for one in request.overrides}
     from training import tracking
 
-    run = tracking.log_run(home, found.run, facts, flat(found.results), documents, uri)
+    data = {"name": request.folder.resolve().name, "fingerprint": cohort.fingerprint, "folder": str(request.folder)}
+    run = tracking.log_run(home, found.run, facts, flat(found.results), documents, uri, data)
     console.print(f"recorded in MLflow as run {run}")
     return list(found.results)
 

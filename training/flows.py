@@ -158,12 +158,16 @@ def record(home: Home, trained: Trained, source: Path, uri: str | None) -> str:
     from audit.ledger import open_ledger
     from audit.standing import standing
     from training import tracking
-    from training.model_events import register
+    from training.model_events import documents, register
+    from training.versions import add_document
 
     show(result for result in trained.results if result.index_time in ("0h", "all"))
     registered = tracking.log_training(home, trained, source, uri)
     with open_ledger(home) as ledger:
         register(ledger, registered.version, trained.bundle, first=standing(ledger) is None)
+        papers = documents(ledger, registered.version, trained.bundle)
+    for file, text in papers.items():
+        add_document(home, registered, file, text, uri)
     console.print(f"registered as version {registered.version} (challenger), bundle {registered.digest[:16]}")
     console.print(f"next: crs gate --version {registered.version}")
     console.print(f"MLflow UI: {mlflow_command(home, uri)}")

@@ -1,14 +1,17 @@
 """What the ledger holds of a model's way into service: registered, evaluated, approved, activated, rolled back."""
 
 import hashlib
+import json
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from audit import manifest
+from audit.bom import bom
 from audit.events import Kind, Record
 from audit.ledger import Ledger
+from audit.versions import opened_as
 from features.bundle import Bundle
 from features.errors import GateError, UsageError
 from features.home import Live
@@ -41,6 +44,15 @@ def register(ledger: Ledger, version: str, bundle: Bundle, first: bool) -> None:
     """
     parent = bundle.about.get("lineage", {}).get("parent")
     manifest.register(ledger, version, bundle, str(_registered_as(bundle, parent, first)))
+
+
+def documents(ledger: Ledger, version: str, bundle: Bundle) -> dict[str, str]:
+    """File name -> text of what goes with a registered version: its signed manifest and its bill of materials."""
+    record = manifest.registered(ledger, version)
+    assert record is not None  # it was just registered
+    bill = bom(opened_as(record, bundle))
+    found = {"manifest.dsse.json": record.body["statement"], "ml-bom.json": bill}
+    return {file: json.dumps(body, indent=1) + "\n" for file, body in found.items()}
 
 
 def _registered_as(bundle: Bundle, parent: str | None, first: bool) -> Change:

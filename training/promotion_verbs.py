@@ -12,6 +12,9 @@ from training.flows import console, empty_table
 from training.gate import Verdict, Word
 from training.gate_criteria import Check
 
+#: What comes after a change of what is live.
+START = "next: crs serve; a service that runs already has to be restarted"
+
 
 def gate(home: Home, which: str, cohort: Path | None, plan: Path | None, as_json: bool, uri: str | None) -> None:
     """Judge a version and print the verdict; GateError after it unless the version passes."""
@@ -73,9 +76,12 @@ def promote_version(home: Home, which: str, cohort: Path | None, uri: str | None
     request = gate_flow.Request(which, cohort, demonstration=demonstration, uri=uri)
     live = gate_flow.promoted(home, request, console.print)
     console.print(f"version {live.version} is live: {live.tag}, bundle {live.digest[:16]}")
+    if not demonstration:
+        console.print(START)
 
 
 def rollback(home: Home, by: str, reason: str, uri: str | None) -> None:
     """Make live again what was live before."""
     live = promote.rollback(home, by, reason, uri, console.print)
     console.print(f"version {live.version} is live again: {live.tag}, bundle {live.digest[:16]}")
+    console.print(START)

@@ -26,7 +26,7 @@ PART_COURSES, LARGE_ROWS = 20_000, 50_000_000
 
 
 def is_large(folder: Path) -> bool:
-    """Whether a cohort is streamed although nobody asked for it: CSV tables never are. DataError where a table is missing."""
+    """Whether a cohort is streamed although nobody asked: CSV tables never are. DataError where a table is missing."""
     find_table(folder, "courses")
     return observation_rows(folder) > LARGE_ROWS
 

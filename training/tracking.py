@@ -14,7 +14,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import mlflow
 from mlflow import MlflowClient
@@ -31,6 +30,7 @@ from features.home import BUNDLE_FOLDER, MODEL_NAME, Home, make_folder
 from features.outcomes import OUTCOME_KEYS
 from training import unfinished
 from training.evaluate import flat
+from training.run_facts import LONGEST, learnt_from, origin, overridden, parameters, verb
 from training.train import Trained, metrics_json
 
 EXPERIMENT = "crs-risk"
@@ -38,9 +38,7 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 #: A file that MLflow runs to make the registered model; nothing of it is pickled.
 MODEL_CODE = Path(__file__).with_name("mlflow_model.py")
 #: What MLflow says although the model comes with an explicit signature and takes JSON documents.
-NEEDLESS_ADVICE = (".*An input example was not provided", ".*Add type hints to the `predict` method")
-#: MLflow keeps at most this many characters of a parameter or a tag.
-LONGEST = 500
+NEEDLESS_ADVICE = ".*An input example was not provided"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +94,12 @@ def log_training(home: Home, trained: Trained, source: Path, uri: str | None = N
     with store(home, uri) as client, tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / BUNDLE_FOLDER
         digest = bundle.write(trained.bundle, folder)
-        with _started(client, f"{_verb(about)} {about['name']}") as run:
-            mlflow.log_params(_parameters(trained))
+        with _started(client, f"{verb(about)} {about['name']}") as run:
+            mlflow.log_params(parameters(trained))
             mlflow.log_metrics(flat(trained.results))
-            mlflow.log_input(_dataset(_learnt_from(about), source), context="training")
-            tags = {"bundle_digest": digest, **_lineage(about), **_overridden(about)}
-            mlflow.set_tags({**tags, "synthetic": str(about["trained_on"]["synthetic"]).lower()})
+            mlflow.log_input(_dataset(learnt_from(about), source), context="training")
+            tags = {"bundle_digest": digest, **origin(about), **overridden(about)}
+            mlflow.set_tags(tags)
             mlflow.log_text(metrics_json(trained), "metrics.json")
             logged = _log_model(folder)
         found = mlflow.register_model(logged, MODEL_NAME, tags={**tags, "name": str(about["name"])})
@@ -113,33 +111,10 @@ def _started(client: MlflowClient, name: str) -> mlflow.ActiveRun:
     return mlflow.start_run(experiment_id=_experiment(client), run_name=name, tags=unfinished.tag())
 
 
-def _verb(about: Mapping[str, Any]) -> str:
-    return "recalibrate" if about["lineage"]["parent"] else "train"
-
-
-def _learnt_from(about: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The data that made this version: those of its last recalibration, or else of its training."""
-    held: Mapping[str, Any] = about["recalibrations"][-1]["data"] if "recalibrations" in about else about["trained_on"]
-    return held
-
-
-def _lineage(about: Mapping[str, Any]) -> dict[str, str]:
-    """The tags that name the parent's digest and what was changed; none of a version that has no parent."""
-    held = about["lineage"]
-    return {name: str(held[name]) for name in ("parent", "change", "method")} if held["parent"] else {}
-
-
-def _overridden(about: Mapping[str, Any]) -> dict[str, str]:
-    """The tag that names the data checks somebody answered for, with the reasons; none where there are none."""
-    given = "; ".join(f"{one['code']}: {one['reason']}" for one in about["overrides"])
-    return {"overrides": given[:LONGEST]} if given else {}
-
-
 def _log_model(folder: Path) -> str:
     """Log the bundle as a model that MLflow can load by code; returns its URI."""
     with warnings.catch_warnings():
-        for advice in NEEDLESS_ADVICE:
-            warnings.filterwarnings("ignore", advice, UserWarning)
+        warnings.filterwarnings("ignore", NEEDLESS_ADVICE, UserWarning)
         info = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(MODEL_CODE),
@@ -155,24 +130,6 @@ def _signature() -> ModelSignature:
     inputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, "course")]
     outputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.double, key) for key in OUTCOME_KEYS]
     return ModelSignature(Schema(inputs), Schema(outputs))
-
-
-def _parameters(trained: Trained) -> dict[str, str]:
-    about = trained.bundle.about
-    settings = {f"settings.{key}": str(value) for key, value in about["settings"].items()}
-    data = _learnt_from(about)
-    facts = {
-        "spec_fingerprint": trained.bundle.spec.fingerprint,
-        "data_fingerprint": data["fingerprint"],
-        "source_fingerprint": data["source_fingerprint"],
-        "code_commit": about["code_commit"],
-        "lock_digest": about["lock_digest"],
-        "courses": str(data["courses"]),
-        "rows": str(trained.table_rows),
-        "columns": str(len(trained.bundle.spec.columns)),
-        "outcomes_fitted": ", ".join(key for key in OUTCOME_KEYS if trained.bundle.fitted(key)),
-    }
-    return {key: value[:LONGEST] for key, value in {**settings, **facts}.items()}
 
 
 def _dataset(data: Mapping[str, str], source: Path) -> "_Cohort":
@@ -247,15 +204,21 @@ def lasting_run(client: MlflowClient, name: str, key: str, tags: Mapping[str, st
 def log_run(
     home: Home,
     name: str,
-    parameters: Mapping[str, str],
+    facts: Mapping[str, str],
     metrics: Mapping[str, float],
     documents: Mapping[str, str],
     uri: str | None = None,
+    data: Mapping[str, str] | None = None,
 ) -> str:
-    """Record a run that makes no bundle, such as an evaluation; returns its id. documents: file name -> text."""
+    """Record a run that makes no bundle, such as an evaluation; returns its id.
+
+    documents: file name -> text. data: as `lasting_run` takes it, where the run looked at a cohort.
+    """
     with store(home, uri) as client, _started(client, name) as run:
-        mlflow.log_params({key: value[:LONGEST] for key, value in parameters.items()})
+        mlflow.log_params({key: value[:LONGEST] for key, value in facts.items()})
         mlflow.log_metrics(dict(metrics))
+        if data is not None:
+            mlflow.log_input(_dataset(data, Path(data["folder"])), context=name.split()[0])
         for file, text in documents.items():
             mlflow.log_text(text, file)
         return str(run.info.run_id)

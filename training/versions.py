@@ -9,6 +9,7 @@ from pathlib import Path
 
 from features.home import MODEL_NAME, Home
 from training import tracking
+from training.run_facts import LONGEST
 
 
 def named(home: Home, which: str, uri: str | None = None) -> tracking.Registered:
@@ -31,7 +32,7 @@ def mark(home: Home, number: str, tags: Mapping[str, str], uri: str | None = Non
     """Set tags of a version."""
     with tracking.store(home, uri) as client:
         for key, value in tags.items():
-            client.set_model_version_tag(MODEL_NAME, number, key, value[: tracking.LONGEST])
+            client.set_model_version_tag(MODEL_NAME, number, key, value[:LONGEST])
 
 
 def add_document(home: Home, registered: tracking.Registered, file: str, text: str, uri: str | None = None) -> None:

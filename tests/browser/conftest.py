@@ -114,3 +114,9 @@ def seen(visit: Open, _ehr: Ehr) -> Window:
     """The EHR's page with its card, for tests that only look."""
     _ehr.fhir.reset(day=2)
     return visit(_ehr.origin)
+
+
+@pytest.fixture(scope="module")
+def own(visit: Open, crs: Server) -> Window:
+    """The service's own page, for tests that only look."""
+    return visit(crs.url)

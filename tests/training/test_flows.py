@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from audit import manifest
+from audit.ledger import open_ledger
 from data import locked
 from data.mapping import convert_extract, read_mapping
 from data.tables import Cohort, cohort_from_frames, read_cohort
@@ -21,7 +23,7 @@ from features.pooling import pool
 from features.prior import Prior
 from tests.real_data import BWH, ROOT, real_file
 from tests.training.conftest import TINY
-from training import config, evaluation_flow, flows, tracking
+from training import config, evaluation_flow, flows, tracking, versions
 from training.assemble import assemble
 from training.cross_validation import cross_validate_outcomes
 from training.designs import Design, Split
@@ -239,3 +241,22 @@ def test_on_real_courses_the_day_of_infusion_is_told_better_than_by_the_base_rat
         real_results["crs_2plus", "0h", name].metrics["log_loss"].value for name in ("model", "base_rate")
     ]
     assert np.subtract(*rows) < 0
+
+
+@pytest.mark.slow
+def test_a_new_version_has_its_signed_manifest_in_the_ledger_and_its_papers_in_mlflow(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    number = flows.train_prior_only(home, TINY, None)
+    registered = versions.named(home, number)
+    with open_ledger(home) as ledger:
+        said = manifest.signed_statement(ledger, manifest.Model(number, registered.digest))
+        record = manifest.registered(ledger, number)
+    assert record is not None
+    assert (said["predicate"]["version"], said["predicate"]["data"][0]["synthetic"]) == (number, False)
+    with tracking.store(home) as client:
+        held = {
+            name: json.loads(Path(client.download_artifacts(registered.run_id, name, str(tmp_path))).read_text())
+            for name in ("manifest.dsse.json", "ml-bom.json")
+        }
+    assert held["manifest.dsse.json"] == record.body["statement"]
+    assert held["ml-bom.json"]["metadata"]["component"]["hashes"][0]["content"] == registered.digest

@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from audit import dsse, manifest
 from audit.events import Kind
+from audit.keys import SigningKey
 from audit.ledger import open_ledger
 from data import synthetic
 from features import bundle
@@ -126,6 +129,33 @@ def test_mlflow_shows_verdict_approvals_and_since_when_it_is_live(own_home: OwnH
     with tracking.store(home) as client:
         document = client.list_artifacts(versions.named(home, "1").run_id)
     assert "gate.json" in {one.path for one in document}
+
+
+def test_a_number_under_which_the_ledger_registered_another_bundle_is_not_judged(
+    own_home: OwnHome, registry: Registry
+) -> None:
+    """MLflow's files and its tag of the digest can both be changed; what the ledger registered cannot."""
+    home = own_home()
+    with open_ledger(home) as ledger:
+        manifest.register(ledger, "2", registry.trained.bundle, "retrain")
+    with pytest.raises(BundleError, match="MLflow's version 2 is not the bundle that the ledger registered"):
+        gate_flow.gate(home, Request("2"), quiet)
+
+
+def test_a_forged_manifest_stops_the_judging_and_the_roll_back(own_home: OwnHome) -> None:
+    home = own_home()
+    first = make_live(home, "1")
+    make_live(home, "2")
+    other = SigningKey("crs-risk/other", Ed25519PrivateKey.generate())
+    with open_ledger(home) as ledger:
+        body = manifest.registered(ledger, "1")
+        assert body is not None
+        said = dsse.unwrap(body.body["statement"], ledger.signer.key)
+        ledger.append(Kind.MODEL_REGISTERED, {**body.body, "statement": dsse.wrap(said, other)})
+    for act in (lambda: gate_flow.gate(home, Request("1"), quiet), lambda: roll_back(home)):
+        with pytest.raises(BundleError, match="signed manifest: that of version 1 is not signed by the ledger's key"):
+            act()
+    assert read_live(home).digest != first.digest
 
 
 def test_a_version_that_nobody_judged_is_judged_first_and_the_next_command_is_named(own_home: OwnHome) -> None:

@@ -2,10 +2,12 @@
 
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -80,6 +82,17 @@ def test_a_run_is_tagged_and_ends_well(run: Run, registry: Registry) -> None:
     assert run.info.status == "FINISHED"
 
 
+def test_a_version_says_whether_it_learnt_from_synthetic_courses(client: MlflowClient) -> None:
+    tags = [client.get_model_version(MODEL_NAME, number).tags for number in ("1", "2")]
+    assert [held["synthetic"] for held in tags] == ["true", "false"]
+
+
+def test_mlflow_has_no_advice_about_the_models_code() -> None:
+    with warnings.catch_warnings(record=True) as said:
+        runpy.run_path(str(tracking.MODEL_CODE))
+    assert [str(one.message) for one in said] == []
+
+
 def test_every_training_registers_a_version_and_the_latest_is_the_challenger(
     registry: Registry, client: MlflowClient
 ) -> None:
@@ -102,9 +115,15 @@ def test_nothing_of_a_course_goes_into_the_store(registry: Registry, cohort: Coh
     assert not [name for name in map(str, cohort.course_ids) if name.encode() in body]
 
 
-def test_a_run_without_a_bundle_keeps_its_documents(registry: Registry, client: MlflowClient, tmp_path: Path) -> None:
-    made = tracking.log_run(registry.home, "evaluate", {"long": "x" * 900}, {"loss": 0.5}, {"results.json": "[1]"})
+def test_a_run_without_a_bundle_keeps_its_documents_and_data(
+    registry: Registry, client: MlflowClient, tmp_path: Path
+) -> None:
+    data = {"name": "ours", "fingerprint": "f" * 64, "folder": str(tmp_path)}
+    long, documents = {"long": "x" * 900}, {"results.json": "[1]"}
+    made = tracking.log_run(registry.home, "evaluate it", long, {"loss": 0.5}, documents, data=data)
     found = client.get_run(made)
+    (given,) = found.inputs.dataset_inputs
+    assert (given.dataset.name, given.dataset.digest, given.tags[0].value) == ("ours", "f" * 36, "evaluate")
     assert (len(found.data.params["long"]), found.data.metrics) == (500, {"loss": 0.5})
     assert Path(client.download_artifacts(made, "results.json", str(tmp_path))).read_text() == "[1]"
 

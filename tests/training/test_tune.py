@@ -179,7 +179,7 @@ def test_a_search_that_was_killed_goes_on_and_ends_as_if_it_had_not_been(
 ) -> None:
     before = {number: run.info.run_id for number, run in Runs.of(killed).trials.items()}
     (parent,) = Runs.of(killed).searches
-    assert parent.info.status == "RUNNING"
+    assert parent.info.status == "KILLED"
     assert tuned(killed, cohort_folder, tmp_path / "settings.toml") == done.best
     assert "goes on where it stopped, " in capsys.readouterr().out
     assert (tmp_path / "settings.toml").read_bytes() == done.document

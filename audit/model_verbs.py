@@ -1,0 +1,111 @@
+"""What `crs audit bom` and `crs audit diff` print: a version's bill of materials, and two versions side by side."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from audit import table
+from audit.bom import bom as made
+from audit.diff import diff as compared
+from audit.ledger import open_ledger
+from audit.verbs import accessed
+from audit.versions import Fetch, opened
+from features.home import Home
+
+#: The figures that the terminal shows; --json has all of them.
+_SHOWN = ("auroc", "log_loss", "calibration_slope", "ici")
+_TIMES = ("0h", "all")
+
+
+def bom(home: Home, which: str, out: Path | None, fetch: Fetch) -> None:
+    """A version's ML-BOM."""
+    with open_ledger(home) as ledger:
+        accessed(ledger, "bom")
+        text = json.dumps(made(opened(ledger, which, fetch)), indent=1) + "\n"
+    if out is None:
+        print(text, end="")
+        return
+    out.write_text(text, encoding="utf-8")
+    print(f"{out}: CycloneDX 1.6")
+
+
+def diff(home: Home, first: str, second: str, as_json: bool, fetch: Fetch) -> None:
+    """Two versions side by side."""
+    with open_ledger(home) as ledger:
+        accessed(ledger, "diff")
+        found = compared(opened(ledger, first, fetch), opened(ledger, second, fetch))
+    if as_json:
+        table.print_json(found)
+    else:
+        _print(found)
+
+
+def _print(found: Mapping[str, Any]) -> None:
+    one, other = found["versions"]
+    heads = (f"version {one['version']}", f"version {other['version']}")
+    table.print_rows(("", *heads), [("bundle", one["digest"][:16], other["digest"][:16])])
+    print("the same bundle" if found["same_bundle"] else found["descent"], end="\n\n")
+    for name in ("lineage", "data", "parameters", "policy"):
+        _print_pairs(name, heads, found[name])
+    _print_columns(found["columns"])
+    table.print_rows(("metric", "outcome", "at", *heads), list(_metric_rows(found["metrics"])))
+    table.print_rows(("golden course", "at", "outcome", *heads, "band"), list(_answer_rows(found["answers"])))
+    print(f"{found['answers_changed']} of {len(found['answers'])} golden courses are answered otherwise")
+
+
+def _print_pairs(name: str, heads: tuple[str, str], pairs: Mapping[str, Any]) -> None:
+    rows = [(key, *(_short(value) for value in pair)) for key, pair in pairs.items()]
+    if rows:
+        table.print_rows((name, *heads), rows)
+    else:
+        print(f"{name}: the same\n")
+
+
+def _print_columns(columns: Mapping[str, Any]) -> None:
+    counts = columns["counts"]
+    print(f"columns: {counts[0]} and {counts[1]}; {len(columns['changed'])} of the same name are otherwise")
+    for name in ("left", "new"):
+        if columns[name]:
+            print(f"  {name}: {', '.join(columns[name])}")
+    print()
+
+
+def _metric_rows(metrics: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, ...]]:
+    for one in metrics:
+        if one["predictor"] == "model" and one["metric"] in _SHOWN and one["index_time"] in _TIMES:
+            yield one["metric"], one["outcome"], one["index_time"], *map(_estimate, one["pair"])
+
+
+def _estimate(found: Mapping[str, Any] | None) -> str:
+    if found is None or found["value"] is None:
+        return "none"
+    low, high = ("?" if found[end] is None else f"{found[end]:.3f}" for end in ("low", "high"))
+    return f"{found['value']:.3f} ({low} to {high})"
+
+
+def _answer_rows(answers: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, ...]]:
+    """The outcomes whose answers changed."""
+    for place, one in enumerate(answers):
+        course = one["course"]
+        hours = f"{(course['index_seconds']) / 3600:g} h"
+        for outcome, held in one["outcomes"].items():
+            if held["changed"]:
+                name = f"{place} {course['therapy']}"
+                yield (
+                    name,
+                    hours,
+                    outcome,
+                    *map(_percent, held["probability"]),
+                    " -> ".join(dict.fromkeys(held["band"])),
+                )
+
+
+def _percent(probability: float | None) -> str:
+    return "not evaluated" if probability is None else f"{100 * probability:.2f} %"
+
+
+def _short(value: Any) -> str:
+    """A value on one line, long digests and lists cut; --json has them whole."""
+    text = "none" if value is None else table.text(value)
+    return text if len(text) <= 48 else f"{text[:45]}..."
