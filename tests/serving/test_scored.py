@@ -2,7 +2,6 @@
 
 import math
 import random
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -484,14 +483,3 @@ def test_the_model_page_lists_what_is_computed_and_what_is_not_with_its_reason()
     not_there = {one["score"]: one for one in listed["not_implemented"]}
     assert {"CRSRS", "Teachey 2016", "EASIX-F and EASIX-FC", "m-EASIX cut-offs"} <= set(not_there)
     assert all(one["missing"] and one["source"] for one in not_there.values())
-
-
-def test_all_scores_of_one_course_cost_little() -> None:
-    held = (*observed(ALL, -2), *observed(ALL, 20))[:30]
-    taken = []
-    for _ in range(300):
-        began = time.perf_counter()
-        scores(TABLES, held, index_seconds=24 * HOUR, therapy="axicabtagene-ciloleucel", findings=KNOWN)
-        taken.append(time.perf_counter() - began)
-    # The limit is 0.15 ms; other work on the machine may slow most runs, not the fastest of 300.
-    assert min(taken) < 0.15e-3
