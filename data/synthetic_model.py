@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.catalogue import Catalogue
-from features.catalogue_tables import read
+from features.catalogue_tables import figures, read
 from features.evidence import RATES, TherapyEvidence
 from features.pooling import pool
 
@@ -182,15 +182,6 @@ class Model:
         return np.where(self.step_up, step_up, single)
 
 
-@dataclass(frozen=True, slots=True)
-class _Number:
-    key: str
-    value: float
-    source: str
-    verified: str
-    note: str
-
-
 def read_model(catalogue: Catalogue, folder: Path = TABLES) -> Model:
     """The model of the tables in `folder`; the true rates are those that features.prior pools from the catalogue.
 
@@ -203,7 +194,7 @@ def read_model(catalogue: Catalogue, folder: Path = TABLES) -> Model:
         flags=read(folder / "synthetic_flags.csv", Flag),
         sites=read(folder / "synthetic_sites.csv", Site),
         arms=tuple(_arm(catalogue, product, evidence[product.therapy]) for product in products),
-        policy={row.key: row.value for row in read(folder / "synthetic_policy.csv", _Number)},
+        policy=figures(folder / "synthetic_policy.csv"),
     )
 
 

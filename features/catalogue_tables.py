@@ -5,7 +5,7 @@ The dataclass is the table's contract: its fields, in order, are the columns; a 
 
 import csv
 from collections.abc import Callable, Iterator
-from dataclasses import Field, fields
+from dataclasses import Field, dataclass, fields
 from enum import StrEnum
 from math import isfinite, nan
 from pathlib import Path
@@ -15,6 +15,22 @@ from features.catalogue_types import VERIFIED
 from features.errors import CatalogueError
 
 Row = TypeVar("Row")
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One number of a policy table, with its source."""
+
+    key: str
+    value: float
+    source: str
+    verified: str
+    note: str
+
+
+def figures(path: Path) -> dict[str, float]:
+    """Key -> value of a table whose rows are `Figure`s. CatalogueError as `read`."""
+    return {row.key: row.value for row in read(path, Figure)}
 
 
 def read(path: Path, kind: type[Row]) -> tuple[Row, ...]:

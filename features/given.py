@@ -8,28 +8,17 @@ from math import nan
 
 from features import catalogue as facts
 from features.catalogue import Catalogue
-from features.catalogue_tables import read
+from features.catalogue_tables import figures
 
 HOUR_MICROS = 3_600_000_000
 DAY_MICROS = 24 * HOUR_MICROS
 FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """One figure of how courses are told from records."""
-
-    key: str
-    value: float
-    source: str
-    verified: str
-    note: str
-
-
 @cache
 def policy(key: str) -> float:
     """A figure of features/tables/given/policy.csv; KeyError if there is none."""
-    return {row.key: row.value for row in read(facts.TABLES / "given" / "policy.csv", Policy)}[key]
+    return figures(facts.TABLES / "given" / "policy.csv")[key]
 
 
 @dataclass(frozen=True, slots=True, order=True)

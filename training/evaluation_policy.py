@@ -5,20 +5,9 @@ from functools import cache
 from pathlib import Path
 
 import data
-from features.catalogue_tables import read
+from features.catalogue_tables import figures
 
 TABLE = Path(data.__file__).parent / "tables" / "evaluation_policy.csv"
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One number with its source."""
-
-    key: str
-    value: float
-    source: str
-    verified: str
-    note: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +29,7 @@ class EvaluationPolicy:
 @cache
 def evaluation_policy() -> EvaluationPolicy:
     """The shipped policy. CatalogueError if the table breaks its own rules."""
-    held = {line.key: line.value for line in read(TABLE, Line)}
+    held = figures(TABLE)
     return EvaluationPolicy(
         int(held["smallest_count"]),
         _series(held, "age_band_from_"),

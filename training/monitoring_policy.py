@@ -5,9 +5,8 @@ from functools import cache
 from pathlib import Path
 
 import data
-from features.catalogue_tables import read
+from features.catalogue_tables import figures
 from features.errors import CatalogueError
-from training.evaluation_policy import Line
 
 TABLE = Path(data.__file__).parent / "tables" / "monitoring_policy.csv"
 
@@ -36,7 +35,7 @@ class MonitoringPolicy:
 @cache
 def monitoring_policy() -> MonitoringPolicy:
     """The shipped policy. CatalogueError if the table breaks its own rules."""
-    held = {line.key: line.value for line in read(TABLE, Line)}
+    held = figures(TABLE)
     wanted = {one.name: one.type for one in fields(MonitoringPolicy)}
     if set(held) != set(wanted):
         raise CatalogueError(TABLE.name, "its keys are not those of this release", "install the product again")

@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 
 import data
 from features.calibration import DOSING
-from features.catalogue_tables import read
+from features.catalogue_tables import figures
 from features.errors import UsageError
 from features.recalibration import UNCHANGED, Lines, Recalibration
 from training.calibrate import LOCAL_SCALES, Normal, Problem
 from training.config import Settings
-from training.diagnose_policy import Limit
 
 TABLE = Path(data.__file__).parent / "tables" / "recalibration_policy.csv"
 
@@ -26,7 +25,7 @@ Array = NDArray[np.float64]
 @cache
 def policy() -> Mapping[str, float]:
     """Key -> value. CatalogueError if the table breaks its own rules."""
-    return {row.key: row.value for row in read(TABLE, Limit)}
+    return figures(TABLE)
 
 
 class Method(StrEnum):

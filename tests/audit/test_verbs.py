@@ -60,21 +60,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     return found
 
 
-@pytest.fixture
-def crs_audit(home: Home, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """Runs `crs audit` with words; returns what it printed, raises what it raised."""
-    monkeypatch.setenv("CRS_RISK_HOME", str(home.folder))
-
-    def run(*words: object) -> str:
-        done = CliRunner().invoke(crs.app, ["audit", *map(str, words)])
-        if isinstance(done.exception, CrsRiskError):
-            raise done.exception
-        assert done.exit_code == 0, done.output
-        return done.output
-
-    return run
-
-
 def predictions(home: Home) -> list[str]:
     with open_ledger(home, writes=False) as ledger:
         return [one.event_id for one in ledger.records(Kind.PREDICTION)]

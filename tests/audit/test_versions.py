@@ -9,9 +9,7 @@ from typing import Any
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
-from typer.testing import CliRunner
 
-import crs
 from audit import manifest, model_verbs
 from audit.bom import bom
 from audit.diff import diff
@@ -21,7 +19,7 @@ from audit.manifest import Model
 from audit.versions import Opened, opened
 from features import bundle
 from features.bundle import Bundle
-from features.errors import BundleError, CrsRiskError
+from features.errors import BundleError
 from features.home import Home
 from features.outcomes import OUTCOME_KEYS
 from tests.serving.builders import GOLDEN_COURSES, prior_bundle, promote, trained_bundle
@@ -165,20 +163,6 @@ def fetch(which: str, folder: Path) -> Model:
     """What MLflow would give for version 3."""
     assert which == "3"
     return Model(which, bundle.write(prior_bundle(), folder))
-
-
-@pytest.fixture
-def crs_audit(home: Home, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    monkeypatch.setenv("CRS_RISK_HOME", str(home.folder))
-
-    def run(*words: object) -> str:
-        done = CliRunner().invoke(crs.app, ["audit", *map(str, words)])
-        if isinstance(done.exception, CrsRiskError):
-            raise done.exception
-        assert done.exit_code == 0, done.output
-        return done.output
-
-    return run
 
 
 def test_a_version_that_was_never_promoted_is_taken_from_the_registry(

