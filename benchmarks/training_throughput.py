@@ -149,9 +149,7 @@ if __name__ == "__main__":
     parser.add_argument("--way", choices=("train", "bare"))
     parser.add_argument("--trees", default="")
     given = parser.parse_args()
-    chosen = Settings(
-        rounds=given.rounds, folds=given.folds, bootstrap=8, workers=given.workers, learning_rate=0.1, test_share=0.0
-    )
+    chosen = Settings(rounds=given.rounds, folds=given.folds, workers=given.workers, learning_rate=0.1, test_share=0.0)
     if given.way == "train":
         print(json.dumps(run_train(given.rows, chosen)))
     elif given.way == "bare":

@@ -29,10 +29,20 @@ class Evidence:
 
     def of(self, dosing: int) -> "Evidence":
         """The rows of that kind of DOSING."""
-        own = self.parts.dosing == dosing
-        return Evidence(take(self.parts, own), self.trees[own], self.label[own], self.course[own])
+        return self.take(self.parts.dosing == dosing)
+
+    def take(self, which: NDArray[np.bool_]) -> "Evidence":
+        """The named rows."""
+        return Evidence(take(self.parts, which), self.trees[which], self.label[which], self.course[which])
+
+    def settled(self) -> "Evidence":
+        """All rows, or of more than `SETTLED_ROWS` those of every so many-th course."""
+        step = -(-len(self.label) // SETTLED_ROWS)
+        return self if step == 1 else self.take(np.unique(self.course, return_inverse=True)[1] % step == 0)
 
 
+#: Rows from which it is settled how wide the priors are and whether early trees are believed, at most.
+SETTLED_ROWS = 100_000
 #: By how much the widths of level and clock are multiplied: from nearly as published to nearly free.
 LOCAL_SCALES = (0.1, 0.3, 1.0, 3.0)
 
@@ -60,15 +70,23 @@ def _terms(held: Evidence, settings: Settings, spread: Mapping[str, float]) -> t
     if not len(held.label):
         return AS_PUBLISHED, {}
     keys = sorted(set(np.unique(held.parts.therapy).tolist()) & set(spread))
-    own = np.array([spread[key] for key in keys])
-    problem = Problem(_design(held, keys), held.label, len(np.unique(held.course)) / len(held.label))
+    few = held.settled()
+    best = _likeliest(_problem(few, keys), settings, np.array([spread[key] for key in keys]))
+    found = (best.at if few is held else _problem(held, keys).fit(best.prior, best.at)).tolist()
+    terms = Terms(*found[:_EARLY], *(max(slope, 0.0) for slope in found[_EARLY:_MEMBERS]))
+    return terms, dict(zip(keys, found[_MEMBERS:], strict=True))
+
+
+def _likeliest(problem: "Problem", settings: Settings, own: Array) -> "Tried":
+    """The priors that the data are likeliest under. own: (therapies,) widths of their own levels."""
     tried = {scale: problem.tried(_prior(settings, own, scale, believed=False)) for scale in LOCAL_SCALES}
     scale = max(LOCAL_SCALES, key=lambda one: tried[one].evidence)
     doubting, believing = tried[scale], problem.tried(_prior(settings, own, scale, believed=True))
-    gained = believing.evidence - doubting.evidence
-    found = (believing if gained > settings.evidence_needed else doubting).at.tolist()
-    terms = Terms(*found[:_EARLY], *(max(slope, 0.0) for slope in found[_EARLY:_MEMBERS]))
-    return terms, dict(zip(keys, found[_MEMBERS:], strict=True))
+    return believing if believing.evidence - doubting.evidence > settings.evidence_needed else doubting
+
+
+def _problem(held: Evidence, keys: list[str]) -> "Problem":
+    return Problem(_design(held, keys), held.label, len(np.unique(held.course)) / len(held.label))
 
 
 #: Places of the design's columns: the local ones come first, then the trees', then the therapies'.
@@ -117,6 +135,7 @@ def _prior(settings: Settings, own: Array, scale: float, believed: bool) -> Norm
 class Tried:
     """What one prior came to. at: (k,) coefficients."""
 
+    prior: Normal
     at: Array
     evidence: float
 
@@ -130,9 +149,9 @@ class Problem:
     weight: float
     offset: Array | float = 0.0
 
-    def fit(self, prior: Normal) -> Array:
+    def fit(self, prior: Normal, start: Array | None = None) -> Array:
         """(k,) the coefficients."""
-        return penalised_logistic(self.design, self.label, prior.centre, prior.spread, self.offset, self.weight)
+        return penalised_logistic(self.design, self.label, prior.centre, prior.spread, self.offset, self.weight, start)
 
     def evidence(self, prior: Normal) -> float:
         """Log of the probability of the labels under the prior, up to a constant, by Laplace's approximation."""
@@ -141,7 +160,7 @@ class Problem:
     def tried(self, prior: Normal) -> "Tried":
         """The coefficients under a prior, and its `evidence`."""
         at = self.fit(prior)
-        return Tried(at, self._evidence(prior, at))
+        return Tried(prior, at, self._evidence(prior, at))
 
     def _evidence(self, prior: Normal, at: Array) -> float:
         score = self.design @ at + self.offset
@@ -159,15 +178,17 @@ def penalised_logistic(
     spread: Array,
     offset: Array | float = 0.0,
     weight: Array | float = 1.0,
+    start: Array | None = None,
 ) -> Array:
     """Coefficients (k,) that maximise the log-likelihood minus the sum of ((b - centre) / spread)^2 / 2.
 
     design (n, k), label (n,) in [0, 1], spread (k,) with infinity for no penalty, offset and weight (n,) or one number.
+    start: (k,) where the search begins, by default at the centre.
     Newton's method; the problem is concave, so that halving a step always ends the search.
     """
     penalty = np.where(np.isinf(spread), 0.0, 1.0 / np.square(spread))
     problem = _Problem(design, label, centre, penalty, offset, np.broadcast_to(weight, label.shape))
-    at = centre.astype(float).copy()
+    at = (centre if start is None else start).astype(float).copy()
     value = problem.value(at)
     for _ in range(60):
         at, moved = problem.step(at, value)

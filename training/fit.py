@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xgboost
@@ -11,7 +12,7 @@ from features.calibration import Calibration, Parts, Shares
 from features.outcomes import MILDER
 from features.spec import Spec
 from training.calibrate import Evidence, calibrate, take
-from training.cells import Cells, Matrix, folder_for
+from training.cells import Cells, Matrix, folder_for, log_loss
 from training.cluster import side_by_side
 from training.config import Settings
 from training.table import Table, fold_of_rows
@@ -185,29 +186,29 @@ def _judged(
     """
     task = Task.of(table, plan, milder)
     learn, judge = task.take(fold_of != fold), task.take(fold_of == fold)
-    level, settings = learn.start(), plan.settings
+    level = learn.start()
+    grown, tested = learn.matrix(level), judge.matrix(level)
+    if learn.cells.large:
+        booster = _grow(grown, plan, plan.settings.rounds)
+        return booster, tested.losses(booster)
     record: dict[str, dict[str, list[float]]] = {}
-    with folder_for(learn.cells) as beside:
-        matrix = learn.matrix(level).binned(beside)
-        booster = xgboost.train(
-            parameters(plan.spec, settings),
-            matrix,
-            settings.rounds,
-            evals=[(judge.matrix(level).binned(beside, like=matrix), "test")],
-            evals_result=record,
-            verbose_eval=False,
-        )
-        del matrix
-    start = judge.margin(level)
-    without = float(np.sum(np.logaddexp(0.0, start) - judge.label * start))
+    booster = _grow(grown, plan, plan.settings.rounds, evals=[(tested.binned(None), "test")], evals_result=record)
+    without = log_loss(tested.label, tested.margin)
     return booster, np.array([without, *(np.array(record["test"]["logloss"]) * len(judge))])
+
+
+def _grow(made: Matrix, plan: Plan, rounds: int, **more: Any) -> xgboost.Booster:
+    """A booster of `rounds` trees."""
+    with folder_for(made.cells) as beside:
+        matrix = made.binned(beside)
+        booster = xgboost.train(parameters(plan.spec, plan.settings), matrix, rounds, verbose_eval=False, **more)
+        del matrix  # it closes its files before they are removed
+    return booster
 
 
 def train_booster(task: Task, rounds: int) -> xgboost.Booster:
     """A booster of `rounds` trees that start from the prior, brought to the local level."""
-    given = parameters(task.plan.spec, task.plan.settings)
-    with folder_for(task.cells) as beside:
-        return xgboost.train(given, task.matrix(task.start()).binned(beside), rounds, verbose_eval=False)
+    return _grow(task.matrix(task.start()), task.plan, rounds)
 
 
 def parameters(spec: Spec, settings: Settings) -> dict[str, object]:

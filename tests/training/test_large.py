@@ -4,14 +4,19 @@ import copy
 
 import numpy as np
 import pytest
+import xgboost
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.isotonic import isotonic_regression
 
 from features.calibration import Calibration, Parts, Terms
 from features.errors import ClusterError, CrsRiskError, DataError
+from features.prior import sigmoid
 from tests.training.builders import AXI, CRS_2, drawn, table
-from training import baselines, venn_abers
+from training import baselines, cells, venn_abers
+from training import calibrate as calibration
+from training.calibrate import Evidence, calibrate
+from training.config import Settings
 from training.evaluate import LARGE, VERY_LARGE, fewer
 from training.table import Table
 
@@ -89,3 +94,44 @@ def test_an_error_that_travels_arrives_as_the_same_line(error: CrsRiskError) -> 
     again = made(*parts)
     assert (type(again), str(again), again.place) == (type(error), str(error), error.place)
     assert str(copy.copy(error)) == str(error)
+
+
+@pytest.mark.parametrize("rounds", [0, 12])
+def test_the_loss_after_each_tree_is_the_one_xgboost_reports(monkeypatch: pytest.MonkeyPatch, rounds: int) -> None:
+    monkeypatch.setattr(cells, "JUDGED_ROWS", 64)
+    random = np.random.default_rng(2)
+    values = random.normal(size=(300, 4)).astype(np.float32)
+    values[random.random(values.shape) < 0.6] = np.nan
+    label, margin = (random.random(300) < 0.4).astype(float), random.normal(-0.5, 0.3, 300)
+    held = cells.Matrix(cells.Cells(values, np.arange(300)), label, margin, list("abcd"))
+    record: dict[str, dict[str, list[float]]] = {}
+    asked = {"objective": "binary:logistic", "base_score": 0.5, "max_depth": 3, "nthread": 1}
+    own = held.binned(None)
+    booster = xgboost.train(asked, own, rounds, evals=[(own, "own")], evals_result=record, verbose_eval=False)
+    without = -float(np.mean(label * np.log(sigmoid(margin)) + (1 - label) * np.log(sigmoid(-margin))))
+    expected = [without, *record.get("own", {}).get("logloss", [])]
+    assert held.losses(booster) / 300 == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_zero_that_was_measured_is_not_missing_in_a_block() -> None:
+    values = np.array([[0.0, np.nan, 2.0], [np.nan, np.nan, np.nan], [np.nan, -0.0, 1.0]], dtype=np.float32)
+    found = cells.Cells(values, np.array([0, 1, 2])).present(0, 3)
+    assert (found.data.tolist(), found.indices.tolist(), found.indptr.tolist()) == (
+        [0.0, 2.0, -0.0, 1.0],
+        [0, 2, 1, 2],
+        [0, 2, 2, 4],
+    )
+
+
+def test_what_a_part_of_the_courses_settles_is_then_fitted_on_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = made_up(3000)
+    evidence = Evidence(held.parts(CRS_2), held.values[:, 0].astype(float), held.label[:, CRS_2], held.course)
+    spread = {AXI: 0.4}
+    whole = calibrate(evidence, Settings(), spread)
+    monkeypatch.setattr(calibration, "SETTLED_ROWS", 1000)
+    part = calibrate(evidence, Settings(), spread)
+    settled = calibrate(evidence.settled(), Settings(), spread)
+    assert len(set(evidence.settled().course.tolist())) == 1000
+    assert part.single.early_slope == pytest.approx(whole.single.early_slope, abs=1e-4)
+    assert part.single.intercept == pytest.approx(whole.single.intercept, abs=1e-4)
+    assert abs(settled.single.early_slope - whole.single.early_slope) > 1e-3

@@ -9,6 +9,7 @@ from sklearn import metrics as reference
 from features.predict import log_odds_of
 from features.prior import sigmoid
 from tests.training.builders import Array, drawn
+from training import metrics
 from training.metrics import (
     METRICS,
     Metric,
@@ -200,3 +201,20 @@ def test_repeats_are_averaged_metric_by_metric() -> None:
     scores = np.array([[1.0, 2.0, 3.0, 4.0], [4.0, 3.0, 2.0, 1.0]])
     each = [auroc(label, score, one(4)) for score in scores]
     assert estimate(label, scores, np.arange(4), 0, 1, ["auroc"])["auroc"].value == pytest.approx(np.mean(each))
+
+
+def test_the_interval_of_many_rows_comes_from_parts_of_the_patients_and_is_that_of_resamples(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    random = np.random.default_rng(3)
+    truth = random.normal(-1, 1, 40_000)
+    came, patient = (random.random(40_000) < sigmoid(truth)).astype(float), np.arange(40_000) // 2
+    drawn = estimate(came, truth[None], patient, 100, 1)
+    monkeypatch.setattr(metrics, "MANY_ROWS", 39_999)
+    parts = estimate(came, truth[None], patient, 100, 1)
+    for name, found in parts.items():
+        assert found.value == drawn[name].value
+        assert found.high - found.value == pytest.approx(found.value - found.low)
+        if name != "ici":  # not negative, so that its resamples lie above it
+            assert 0.6 < (found.high - found.low) / (drawn[name].high - drawn[name].low) < 1.6, name
+    assert np.isnan(estimate(came, truth[None], patient, 0, 1, ["brier"])["brier"].low)
