@@ -43,15 +43,21 @@ class Kind(StrEnum):
     HEARTBEAT = "heartbeat"
     SHADOW = "shadow"
     MONITORED = "monitored"
+    VAULT_ERASED = "vault.erased"
+    VAULT_KEY_ROTATED = "vault.key-rotated"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is to be recorded. event_id: the caller's own name of the event, "" where it has none."""
+    """What is to be recorded. event_id: the caller's own name of the event, "" where it has none.
+
+    kept: what the vault keeps of the request, sealed by audit.vault; b"" where it keeps nothing.
+    """
 
     kind: Kind
     body: Mapping[str, Any]
     event_id: str = ""
+    kept: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

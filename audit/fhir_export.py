@@ -16,7 +16,8 @@ Json = dict[str, Any]
 _TERMS = "http://terminology.hl7.org/CodeSystem"
 _DICOM = "http://dicom.nema.org/resources/ontology/DCM"
 _KINDS, _RECORDS, _MODELS = "urn:crs-risk:ledger-kind", "urn:crs-risk:record", "urn:crs-risk:model"
-_DIGESTS = "urn:crs-risk:keyed-digest"
+_DIGESTS, _CALLS = "urn:crs-risk:keyed-digest", "urn:crs-risk:hook-instance"
+_PARTICIPANTS = f"{_TERMS}/v3-ParticipationType"
 _REST: Json = {"system": f"{_TERMS}/audit-event-type", "code": "rest", "display": "RESTful Operation"}
 _APPLICATION: Json = {"system": _DICOM, "code": "110100", "display": "Application Activity"}
 _LOG_USED: Json = {"system": _DICOM, "code": "110101", "display": "Audit Log Used"}
@@ -26,7 +27,7 @@ _TYPES: dict[Kind, tuple[Json, ...]] = {
     Kind.SERVICE_STOPPED: (_APPLICATION, {"system": _DICOM, "code": "110121", "display": "Application Stop"}),
     Kind.ACCESS: (_LOG_USED,),
 }
-_ACTIONS = {Kind.PREDICTION: "E", Kind.ACCESS: "R", Kind.CONFIG_CHANGED: "U"}
+_ACTIONS = {Kind.PREDICTION: "E", Kind.ACCESS: "R", Kind.CONFIG_CHANGED: "U", Kind.VAULT_ERASED: "D"}
 #: Who took which part in a step of a model, by the participant types of FHIR.
 _PARTS = {
     Kind.MODEL_REGISTERED: "assembler",
@@ -76,18 +77,36 @@ def _outcome(record: Record) -> str:
 
 
 def _agents(record: Record) -> Iterator[Json]:
-    """Whoever asked, where the record says so, and the software."""
-    who = _person(record.body)
-    if who:
-        yield {"who": who, "requestor": True}
-    yield {"who": _SOFTWARE, "requestor": not who}
+    """The client that asked, the person for whom, and the software: client, user and server of IHE BALP.
+
+    The user of a call is the keyed digest of the token's subject, and never a name.
+    """
+    client, user = _client(record.body), _user(record.body)
+    if client:
+        yield {"type": _dicom("110152", "Destination Role ID"), "who": client, "requestor": not user}
+    if user:
+        yield {"type": {"coding": [{"system": _PARTICIPANTS, "code": "IRCP"}]}, "who": user, "requestor": True}
+    yield {"type": _dicom("110153", "Source Role ID"), "who": _SOFTWARE, "requestor": not (client or user)}
 
 
-def _person(body: Mapping[str, Any]) -> Json:
-    caller = body.get("caller", body.get("reporter"))
-    if isinstance(caller, Mapping):
-        subject = {"identifier": _identifier(_DIGESTS, caller["subject"])} if caller.get("subject") else {}
-        return {**subject, "display": str(caller.get("issuer") or "unsigned")}
+def _dicom(code: str, display: str) -> Json:
+    return {"coding": [{"system": _DICOM, "code": code, "display": display}]}
+
+
+def _caller(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    found = body.get("caller", body.get("reporter"))
+    return found if isinstance(found, Mapping) else None
+
+
+def _client(body: Mapping[str, Any]) -> Json:
+    caller = _caller(body)
+    return {} if caller is None else {"display": str(caller.get("issuer") or "unsigned")}
+
+
+def _user(body: Mapping[str, Any]) -> Json:
+    subject = (_caller(body) or {}).get("subject")
+    if subject:
+        return {"identifier": _identifier(_DIGESTS, subject)}
     return {"display": str(body["by"])} if body.get("by") else {}
 
 
@@ -102,6 +121,8 @@ def _entities(record: Record) -> Iterator[Json]:
         yield {**_system(_MODELS, str(digest)), "description": f"model version {body.get('version', '')}".strip()}
     if "record" in body:
         yield _system(_RECORDS, str(body["record"]))
+    if body.get("hook_instance"):
+        yield _system(_CALLS, str(body["hook_instance"]))
 
 
 def _itself(record: Record) -> Json:
@@ -138,7 +159,7 @@ def provenance(record: Record) -> Json:
 
 def _steps(record: Record) -> Iterator[Json]:
     """Who took part in a step of a model: the one who did it, and of an activation those who had approved it."""
-    yield _agent(_PARTS[record.kind], _person(record.body) or _SOFTWARE)
+    yield _agent(_PARTS[record.kind], _user(record.body) or _SOFTWARE)
     for one in record.body.get("approvals", ()):
         yield _agent("verifier", {"display": str(one["by"])})
 

@@ -55,8 +55,8 @@ class Version:
 def reigns(ledger: Ledger) -> list[Reign]:
     """In the order of time."""
     changes = sorted((one for kind in _CHANGES for one in ledger.records(kind)), key=lambda one: one.sequence)
-    ends = [one.time for one in changes[1:]]
-    return [_reign(one, end) for one, end in zip(changes, [*ends, None], strict=True)]
+    ends: list[datetime | None] = [*(one.time for one in changes[1:]), None]
+    return list(map(_reign, changes, ends))
 
 
 def live_at(ledger: Ledger, time: datetime) -> Reign | None:

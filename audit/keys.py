@@ -1,4 +1,4 @@
-"""The keys of a deployment: one that signs checkpoints, one that turns identifiers into pseudonyms.
+"""The keys of a deployment: one that signs checkpoints, one for model-signing, one that makes pseudonyms.
 
 They are made on first use, readable by their owner alone. Whoever holds the tenant key can tell whether a record is
 about a patient whose identifier they know; nobody else can.
@@ -14,7 +14,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from audit.note import PublicKey
@@ -23,7 +25,7 @@ from features.home import Home, make_folder
 
 Held = TypeVar("Held")
 
-_SIGNING, _NEXT, _TENANT = "ledger.key", "ledger.key.next", "tenant.key"
+_SIGNING, _NEXT, _TENANT, _MODEL = "ledger.key", "ledger.key.next", "tenant.key", "model-signing.key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +65,13 @@ def has_signing_key(home: Home) -> bool:
 
 def signing_key(home: Home) -> SigningKey:
     """The key that signs; LedgerError where there is none, or the file is damaged or cannot be read."""
-    return _held(home.keys / _SIGNING, SigningKey.from_bytes)
+    return read_key(home.keys / _SIGNING, SigningKey.from_bytes)
 
 
 def make_signing_key(home: Home) -> SigningKey:
     """The key that signs; made, with a name for a new ledger, where there is none."""
     made = SigningKey.new(f"crs-risk/{secrets.token_hex(8)}")
-    _write_once(home.keys / _SIGNING, made.to_bytes())
+    write_once(home.keys / _SIGNING, made.to_bytes())
     return signing_key(home)
 
 
@@ -77,7 +79,7 @@ def draft_signing_key(home: Home, name: str) -> SigningKey:
     """A key that will take over once the ledger announces it; a draft that was left behind is thrown away."""
     (home.keys / _NEXT).unlink(missing_ok=True)
     made = SigningKey.new(name)
-    _write_once(home.keys / _NEXT, made.to_bytes())
+    write_once(home.keys / _NEXT, made.to_bytes())
     return made
 
 
@@ -96,12 +98,40 @@ def take_over(home: Home, announced: PublicKey, held: SigningKey | None = None) 
     return signing_key(home)
 
 
+def model_key(home: Home) -> ec.EllipticCurvePrivateKey:
+    """The key on P-256 that signs bundles for model-signing, a PEM file; made where there is none.
+
+    Losing it loses nothing: each signature's public half is in the ledger, and the next registration makes a new key.
+    """
+    path = home.keys / _MODEL
+    if not path.exists():
+        made = ec.generate_private_key(ec.SECP256R1())
+        form, plainly = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        write_once(path, made.private_bytes(serialization.Encoding.PEM, form, plainly))
+    return read_key(path, _on_p256)
+
+
+def drop_model_key(home: Home) -> None:
+    """Destroy the key for model-signing: the next registration is signed by a new one."""
+    (home.keys / _MODEL).unlink(missing_ok=True)
+
+
+def _on_p256(held: bytes) -> ec.EllipticCurvePrivateKey:
+    try:
+        found = serialization.load_pem_private_key(held, None)
+    except (TypeError, UnsupportedAlgorithm) as error:
+        raise ValueError("a password, or a key of another kind") from error
+    if not isinstance(found, ec.EllipticCurvePrivateKey) or not isinstance(found.curve, ec.SECP256R1):
+        raise ValueError("not a key on P-256")
+    return found
+
+
 def tenant_key(home: Home) -> bytes:
     """The 32 bytes that key pseudonyms and digests; made where there are none."""
     path = home.keys / _TENANT
     if not path.exists():
-        _write_once(path, secrets.token_bytes(32).hex().encode() + b"\n")
-    return _held(path, lambda held: bytes.fromhex(held.decode("ascii")))
+        write_once(path, secrets.token_bytes(32).hex().encode() + b"\n")
+    return read_key(path, lambda held: bytes.fromhex(held.decode("ascii")))
 
 
 def pseudonym(key: bytes, identifier: str) -> str:
@@ -114,7 +144,7 @@ def keyed(key: bytes, content: bytes) -> str:
     return hmac.new(key, content, sha256).hexdigest()
 
 
-def _held(path: Path, parse: Callable[[bytes], Held]) -> Held:
+def read_key(path: Path, parse: Callable[[bytes], Held]) -> Held:
     """What a key file holds."""
     try:
         return parse(path.read_bytes())
@@ -124,7 +154,7 @@ def _held(path: Path, parse: Callable[[bytes], Held]) -> Held:
         raise LedgerError(f"keys/{path.name}", "it is damaged or cannot be read", "restore it from a backup") from error
 
 
-def _write_once(path: Path, content: bytes) -> None:
+def write_once(path: Path, content: bytes) -> None:
     """Write a file for its owner alone, whole or not at all; one that is there already stands."""
     try:
         make_folder(path.parent).chmod(0o700)

@@ -11,21 +11,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
-
-from audit import outside, store
+from audit import kept, keys, outside, store
 from audit.events import ConflictError, Entry, Kind, Receipt, Record, decode, plain
-from audit.growth import Growth, microseconds
+from audit.growth import Growth
 from audit.keys import SigningKey, draft_signing_key, has_signing_key, make_signing_key, signing_key, take_over
 from audit.note import Checkpoint, PublicKey, read
+from audit.reading import Reading
 from audit.settings import Settings
-from audit.store import RECORDS, Head, Row, Store, TakenError, Writing
+from audit.store import Head, Store, TakenError, Writing
+from audit.vault import holder_of
 from features.errors import LedgerError
 from features.home import Home, make_folder
 
 Clock = Callable[[], datetime]
-#: Rows that are fetched together.
-_PART = 1000
 
 
 def now() -> datetime:
@@ -66,12 +64,12 @@ def _file(home: Home, writes: bool) -> Path:
     return path
 
 
-class Ledger:
+class Ledger(Reading):
     """One ledger. Safe to share between threads."""
 
     def __init__(self, home: Home, held: Store, settings: Settings, clock: Clock) -> None:
+        super().__init__(held)
         self.home, self.settings, self.clock = home, settings, clock
-        self._store = held
         self._signer: SigningKey | None = None
 
     def begin(self) -> None:
@@ -117,10 +115,17 @@ class Ledger:
 
         Where an event of that kind and id is recorded already, that record stands and its receipt comes back.
         """
+        return self.append_made(kind, lambda writing: body_by(self._current(writing)), event_id)
+
+    def append_made(self, kind: Kind, body_by: Callable[[Writing], Mapping[str, Any]], event_id: str = "") -> Receipt:
+        """Record one event whose body is made within its transaction, with whatever else is done in it.
+
+        Where an event of that kind and id is recorded already, that record stands and nothing else is done.
+        """
         signer = self.signer
         try:
             with self._store.writing() as writing:
-                receipts, note = self._grow(writing, [Entry(kind, body_by(self._current(writing)), event_id)])
+                receipts, note = self._grow(writing, [Entry(kind, body_by(writing), event_id)])
         except TakenError:
             held = self.find(event_id, kind)
             assert held is not None  # nothing is ever deleted
@@ -172,6 +177,11 @@ class Ledger:
         note = growth.checkpoint(self._current(writing)) if growth.due(self.settings) else ""
         writing.add(growth.rows)
         writing.set_head(growth.head, new=found is None)
+        pairs = zip(receipts, entries, strict=True)
+        kept.add(
+            writing.connection,
+            [(place.sequence, holder_of(one.body, one.event_id), one.kept) for place, one in pairs if one.kept],
+        )
         return receipts, note
 
     def checkpoint(self) -> Checkpoint:
@@ -185,7 +195,7 @@ class Ledger:
         return read(note)
 
     def rotate_key(self) -> PublicKey:
-        """Announce a new signing key, signed by the old one, which is destroyed."""
+        """Announce a new signing key, signed by the old one, which is destroyed; so is the key for model-signing."""
         old = self.signer
         new = draft_signing_key(self.home, old.name)
         signature = old.sign(str(new.key).encode()).hex()
@@ -193,6 +203,7 @@ class Ledger:
         with self._store.writing() as writing:
             growth = Growth(writing.head() or Head.empty(), self.clock())
             growth.add(Entry(Kind.KEY_ROTATED, body, str(new.key)))
+            keys.drop_model_key(self.home)  # while nothing else is registered; the next registration makes another
             note = growth.checkpoint(new)  # the new key vouches for all that was before it
             writing.add(growth.rows)
             writing.set_head(growth.head, new=False)
@@ -207,76 +218,9 @@ class Ledger:
             self._signer = take_over(self.home, PublicKey.parse(decode(announced).body["key"]), self.signer)
         return self.signer
 
-    def head(self) -> Head | None:
-        """Where the ledger says that it goes on; None where that cannot be told."""
-        with self._store.reading() as connection:
-            return store.stated_head(connection)
-
-    def stored(self, first: int = 0) -> Iterator[Row]:
-        """The rows as they stand, in order, from a sequence on; nothing is checked or parsed."""
-        asked = sa.select(RECORDS).where(RECORDS.c.sequence >= first).order_by(RECORDS.c.sequence)
-        with self._store.reading() as connection:
-            for part in connection.execute(asked).partitions(_PART):
-                yield from map(Row._make, part)
-
-    def records(
-        self,
-        kind: Kind | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        first: int = 0,
-    ) -> Iterator[Record]:
-        """Records in their order. since: inclusive; until: exclusive; first: the lowest sequence."""
-        asked = sa.select(RECORDS.c.record).where(RECORDS.c.sequence >= first).order_by(RECORDS.c.sequence)
-        if kind is not None:
-            asked = asked.where(RECORDS.c.kind == str(kind))
-        if since is not None:
-            asked = asked.where(RECORDS.c.microseconds >= microseconds(since))
-        if until is not None:
-            asked = asked.where(RECORDS.c.microseconds < microseconds(until))
-        with self._store.reading() as connection:
-            for (stored,) in connection.execute(asked):
-                yield _decoded(bytes(stored))
-
-    def find(self, event_id: str, kind: Kind | None = None) -> Record | None:
-        """The first record of an event, by the name its caller gave it."""
-        with self._store.reading() as connection:
-            found = store.event(connection, event_id, None if kind is None else str(kind))
-        return None if found is None else _decoded(found)
-
-    def at(self, sequence: int) -> Record | None:
-        """The record at that place."""
-        found = self.bytes_at(sequence)
-        return None if found is None else _decoded(found)
-
-    def bytes_at(self, sequence: int) -> bytes | None:
-        """The record at that place as it is stored."""
-        with self._store.reading() as connection:
-            found = connection.execute(sa.select(RECORDS.c.record).where(RECORDS.c.sequence == sequence)).scalar()
-        return None if found is None else bytes(found)
-
-    def leaves(self, size: int) -> list[bytes]:
-        """The hashes that stand beside the first `size` records."""
-        asked = sa.select(RECORDS.c.hash).where(RECORDS.c.sequence < size).order_by(RECORDS.c.sequence)
-        with self._store.reading() as connection:
-            return [bytes(leaf) for (leaf,) in connection.execute(asked)]
-
-    def last(self, kind: Kind | None = None) -> Record | None:
-        """The latest record, or the latest of that kind."""
-        with self._store.reading() as connection:
-            found = store.latest(connection, None if kind is None else str(kind))
-        return None if found is None else _decoded(found)
-
 
 def _same(body: Mapping[str, Any], again: Entry) -> None:
     if plain(body) != plain(again.body):
         raise ConflictError(
             f"{again.kind} record", "that event is recorded already with another content", "give it a name of its own"
         )
-
-
-def _decoded(stored: bytes) -> Record:
-    try:
-        return decode(stored)
-    except (ValueError, KeyError, TypeError) as error:
-        raise LedgerError("ledger", "a record cannot be read", "run `crs audit verify`") from error

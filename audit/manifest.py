@@ -1,9 +1,11 @@
 """The signed manifest of a bundle: an in-toto statement that names each of its files, in a DSSE envelope.
 
 It is made when a version is registered and stands in that record of the ledger, outside the bundle, whose digest it
-therefore does not change. Before a bundle is promoted or served, its files have to be those of the statement.
+therefore does not change; beside it a second signature over the same files, for model-signing (audit.model_signature).
+Before a bundle is promoted or served, both have to be good and agree, and its files have to be those that they name.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -11,18 +13,23 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from audit import dsse
+from audit import dsse, model_signature
 from audit.events import Kind, Record
-from audit.keys import SigningKey, signing_key
+from audit.keys import SigningKey, model_key, signing_key
 from audit.ledger import Ledger
+from audit.model_signature import STATEMENT, ModelKey
 from audit.note import PublicKey
 from features import bundle
 from features.bundle import MANIFEST, Bundle
 from features.errors import BundleError
 
-STATEMENT = "https://in-toto.io/Statement/v1"
 #: This project's own: the predicate of OpenSSF model-signing has no place for data, parent and code.
 PREDICATE = "urn:crs-risk:bundle-manifest:1"
+#: Where the statement names the public key, as PEM, of the signature for model-signing.
+_MODEL_KEY = "model_signing_key"
+SIGNATURE_FILE, KEY_FILE = "model.sig", "model-signing.pub"
+#: What a registration that somebody made up can raise.
+DAMAGED = (ValueError, KeyError, TypeError, AttributeError)
 _DATA = ("name", "fingerprint", "source_fingerprint", "courses", "synthetic")
 
 
@@ -34,8 +41,11 @@ class Model:
     digest: str
 
 
-def statement(version: str, held: Bundle, kind_of_change: str) -> dict[str, Any]:
-    """What is stated of a bundle. subject: each file, manifest.json among them, with its SHA-256."""
+def statement(version: str, held: Bundle, kind_of_change: str, key: ModelKey | None = None) -> dict[str, Any]:
+    """What is stated of a bundle. subject: each file, manifest.json among them, with its SHA-256.
+
+    key: the one of the signature for model-signing, if there is to be one.
+    """
     files = bundle.contents(held)
     return {
         "_type": STATEMENT,
@@ -54,6 +64,7 @@ def statement(version: str, held: Bundle, kind_of_change: str) -> dict[str, Any]
             "code_commit": held.about.get("code_commit", ""),
             "lock_digest": held.about.get("lock_digest", ""),
             "libraries": held.about.get("libraries", {}),
+            **({_MODEL_KEY: key.pem} if key else {}),
         },
     }
 
@@ -79,16 +90,21 @@ def results_of(held: Bundle) -> list[dict[str, Any]]:
 def register(ledger: Ledger, version: str, held: Bundle, kind_of_change: str) -> None:
     """Record that MLflow holds a version, with its signed manifest; once, however often it is called.
 
-    A registration without a signed manifest, or of another bundle under that number, is followed by a new one.
+    A registration that lacks one of the two signatures, or of another bundle under that number, is followed by a new
+    one. As what the same bundle was registered first stands.
     """
     found, digest = registered(ledger, version), held.digest
-    if found is not None and found.body["digest"] == digest and "statement" in found.body:
-        return
-    said = statement(version, held, kind_of_change)
-    head = {key: said["predicate"][key] for key in ("version", "name", "parent", "kind_of_change")}
+    if found is not None and found.body["digest"] == digest:
+        if found.body.keys() >= {"statement", "model_signature"}:
+            return
+        kind_of_change = str(found.body.get("kind_of_change") or kind_of_change)
 
     def body(signer: SigningKey) -> dict[str, Any]:
-        return {**head, "digest": digest, "statement": dsse.wrap(said, signer)}
+        private = model_key(ledger.home)
+        said = statement(version, held, kind_of_change, ModelKey.of(private))
+        head = {key: said["predicate"][key] for key in ("version", "name", "parent", "kind_of_change")}
+        second = model_signature.sign(private, version, files_of(said))
+        return {**head, "digest": digest, "statement": dsse.wrap(said, signer), "model_signature": second}
 
     after = "" if found is None else f"-{found.sequence}"
     ledger.append_signed(Kind.MODEL_REGISTERED, body, f"signed-{version}-{digest}{after}")
@@ -134,19 +150,54 @@ def signed_statement(ledger: Ledger, model: Model) -> dict[str, Any]:
         remedy = f"crs promote --version {model.version} makes one"
         raise BundleError("signed manifest", f"the ledger has none of version {model.version}", remedy)
     try:
-        said = dsse.unwrap(found.body["statement"], _trusted_key(ledger, found))
-        stated = Model(str(said["predicate"]["version"]), str(said["predicate"]["bundle"]))
-    except (ValueError, KeyError, TypeError) as error:
-        problem = f"that of version {model.version} is not signed by the ledger's key"
+        said = stated(found.body, _trusted_key(ledger, found))
+        of = Model(str(said["predicate"]["version"]), str(said["predicate"]["bundle"]))
+    except DAMAGED as error:
+        problem = f"that of version {model.version} is not signed by the ledger's key, or its two signatures disagree"
         raise BundleError("signed manifest", problem, "run crs audit verify, and train again") from error
-    if stated != model or said.get("predicateType") != PREDICATE or said.get("_type") != STATEMENT:
+    if of != model or said.get("predicateType") != PREDICATE or said.get("_type") != STATEMENT:
         raise BundleError("signed manifest", f"that of version {model.version} is of another bundle", "train again")
     return said
 
 
+def stated(body: Mapping[str, Any], key: PublicKey) -> dict[str, Any]:
+    """The statement of a registration that the key signed; one of DAMAGED where it did not.
+
+    The same where the key for model-signing that it names did not sign the same version with the same files. A
+    registration of an earlier release has neither that key nor that signature.
+    """
+    said = dsse.unwrap(body["statement"], key)
+    named = said["predicate"].get(_MODEL_KEY)
+    if named is not None:
+        second, version = body["model_signature"], str(said["predicate"]["version"])
+        model_signature.check(second, ModelKey(named), version, files_of(said))
+    elif "model_signature" in body:
+        raise ValueError("no key is named for the second signature")
+    return said
+
+
+def files_of(said: Mapping[str, Any]) -> dict[str, str]:
+    """Name and SHA-256 of each file that a statement names."""
+    return {str(one["name"]): str(one["digest"]["sha256"]) for one in said["subject"]}
+
+
+def documents(ledger: Ledger, model: Model) -> dict[str, str]:
+    """File name -> text of a version's statement, its signature for model-signing and the key that checks that.
+
+    BundleError where the ledger has none of them, or they are not good.
+    """
+    said, found = signed_statement(ledger, model), registered(ledger, model.version)
+    if found is None or _MODEL_KEY not in said["predicate"]:
+        problem = f"that of version {model.version} has no signature for model-signing"
+        raise BundleError("signed manifest", problem, f"crs promote --version {model.version} makes one")
+    held = {"manifest.dsse.json": found.body["statement"], SIGNATURE_FILE: found.body["model_signature"]}
+    texts = {name: json.dumps(body, indent=1) + "\n" for name, body in held.items()}
+    return {**texts, KEY_FILE: said["predicate"][_MODEL_KEY]}
+
+
 def check_files(said: Mapping[str, Any], folder: Path) -> None:
     """BundleError, which names the first, where a folder's files are not those of a statement."""
-    named = {str(one["name"]): str(one["digest"]["sha256"]) for one in said["subject"]}
+    named = files_of(said)
     try:
         held = {path.name: _sha256(path.read_bytes()) if path.is_file() else "" for path in folder.iterdir()}
     except OSError as error:

@@ -1,17 +1,23 @@
-"""What `crs audit bom` and `crs audit diff` print: a version's bill of materials, and two versions side by side."""
+"""What `crs audit bom`, `manifest` and `diff` give: a version's bill of materials, its signatures, and two versions."""
 
 import json
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from audit import manifest as signed
 from audit import table
 from audit.bom import bom as made
 from audit.diff import diff as compared
 from audit.ledger import open_ledger
+from audit.model_signature import ModelKey
+from audit.replay import stored_bundles
 from audit.verbs import accessed
 from audit.versions import Fetch, opened
-from features.home import Home
+from features import bundle
+from features.errors import UsageError
+from features.home import BUNDLE_FOLDER, Home
 
 #: The figures that the terminal shows; --json has all of them.
 _SHOWN = ("auroc", "log_loss", "calibration_slope", "ici")
@@ -28,6 +34,38 @@ def bom(home: Home, which: str, out: Path | None, fetch: Fetch) -> None:
         return
     out.write_text(text, encoding="utf-8")
     print(f"{out}: CycloneDX 1.6")
+
+
+def manifest(home: Home, which: str, out: Path, fetch: Fetch) -> None:
+    """A version's signatures in a new folder, and the command that checks one of them without this product.
+
+    The files that it checks are those of the model store; of a version that is not there they are written, too.
+    """
+    with open_ledger(home) as ledger:
+        accessed(ledger, "manifest")
+        found = opened(ledger, which, fetch)
+        papers = signed.documents(ledger, found.model)
+        record = signed.registered(ledger, found.model.version)
+    assert record is not None  # the papers are out of it
+    _write_all(out, papers)
+    files = dict(stored_bundles(home)).get(found.model.digest) or out / BUNDLE_FOLDER
+    if not files.exists():
+        bundle.write(found.bundle, files)
+    key = ModelKey(papers[signed.KEY_FILE]).hint
+    told = {"version": found.model.version, "bundle": found.model.digest, "registered in record": record.sequence}
+    table.print_pairs({**told, "SHA-256 of the key file": key})
+    given = ("--signature", out / signed.SIGNATURE_FILE, "--public_key", out / signed.KEY_FILE)
+    # Without the last word the tool passes over files such as .gitattributes, whatever the signature names.
+    print(shlex.join(map(str, ("model_signing", "verify", "key", files, *given, "--no-ignore-git-paths"))))
+
+
+def _write_all(folder: Path, papers: Mapping[str, str]) -> None:
+    try:
+        folder.mkdir(exist_ok=True)
+        for name, text in papers.items():
+            (folder / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError("--out", "the folder cannot be written", "name another one") from error
 
 
 def diff(home: Home, first: str, second: str, as_json: bool, fetch: Fetch) -> None:

@@ -1,16 +1,22 @@
-"""A recorded answer computed again from the recorded bundle and row, and compared bit for bit."""
+"""A recorded answer computed again from the recorded bundle, and compared bit for bit.
 
-from collections.abc import Iterable
+Level 1 feeds the recorded row to the bundle. Level 2, where the vault holds the request, first has it read again by
+whoever reads requests, and compares the row and all else that came of reading with the record.
+"""
+
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from audit import prediction, runtime
 from audit.events import Kind, Record
+from audit.request import Request
+from audit.unsealing import PROBLEMS, State, Unsealed
 from features import bundle, catalogue
 from features.errors import BundleError, LedgerError
 from features.home import BUNDLE_FOLDER, MODEL_NAME, Home
@@ -26,7 +32,7 @@ _MOST_LOADED = 4
 class Replayed:
     """differences: what is not the same bits, as "low of crs_2plus". same_runtime: whether versions and processor are.
 
-    compared: how many numbers were.
+    compared: how many numbers were. level: 2 where the request was read again, too. request: what became of it.
     """
 
     event_id: str
@@ -36,6 +42,8 @@ class Replayed:
     compared: int
     differences: tuple[str, ...]
     same_runtime: bool
+    level: int = 1
+    request: str = str(State.NOT_KEPT)
 
     @property
     def same(self) -> bool:
@@ -45,10 +53,26 @@ class Replayed:
         return {**asdict(self), "same": self.same}
 
 
-class Replayer:
-    """Replays the answers of one home; each bundle is read and verified once."""
+class Reads(Protocol):
+    """Reads a kept request again with a recorded bundle: what differs from the record, how many numbers it compared."""
 
-    def __init__(self, home: Home) -> None:
+    def differences(self, request: Request, record: Record, predictor: Predictor) -> tuple[list[str], int]: ...
+
+
+class Replayer:
+    """Replays the answers of one home; each bundle is read and verified once.
+
+    unsealed: what the vault keeps of a record. reader: made once a kept request is met. Without them, level 1 alone.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        unsealed: Callable[[Record], Unsealed] = lambda _: Unsealed(State.NOT_KEPT),
+        reader: Callable[[], Reads] | None = None,
+    ) -> None:
+        self._unsealed = unsealed
+        self._reader = None if reader is None else lru_cache(1)(reader)
         self._folders = dict(stored_bundles(home))
         self._catalogue = catalogue.load()
         self._loaded = lru_cache(_MOST_LOADED)(self._load)
@@ -59,7 +83,11 @@ class Replayer:
             raise LedgerError(f"record {record.sequence}", f"it is of {record.kind}, not of an answer", "name another")
         body = record.body
         predictor, spec_id = self._loaded(str(body["bundle"]))
-        differences, compared = _compared(predictor, spec_id, body) if "vector" in body else ([], 0)
+        kept = self._unsealed(record)
+        level, differences, compared = self._read_again(kept, record, predictor)
+        if "vector" in body:
+            others, more = _compared(predictor, spec_id, body)
+            differences, compared = differences + others, compared + more
         return Replayed(
             event_id=record.event_id,
             sequence=record.sequence,
@@ -68,7 +96,15 @@ class Replayer:
             compared=compared,
             differences=tuple(differences),
             same_runtime=body["runtime"] == runtime.digest(),
+            level=level,
+            request=str(kept.state),
         )
+
+    def _read_again(self, kept: Unsealed, record: Record, predictor: Predictor) -> tuple[int, list[str], int]:
+        """The level that was reached, what differs and how many numbers were compared."""
+        if kept.request is None or self._reader is None:
+            return 1, [PROBLEMS[kept.state]] if kept.state in PROBLEMS else [], 0
+        return 2, *self._reader().differences(kept.request, record, predictor)
 
     def _load(self, digest: str) -> tuple[Predictor, str]:
         """The bundle, and the fingerprint of its columns, which costs more than a replay."""

@@ -13,6 +13,7 @@ URL = "CRS_RISK_LEDGER_CHECKPOINT_URL"
 RECORDS = "CRS_RISK_LEDGER_CHECKPOINT_RECORDS"
 SECONDS = "CRS_RISK_LEDGER_CHECKPOINT_SECONDS"
 HEARTBEAT = "CRS_RISK_LEDGER_HEARTBEAT_SECONDS"
+VAULT = "CRS_RISK_VAULT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Settings:
     A checkpoint is signed after `records` records or `seconds` seconds, whichever comes first, once there is something
     new. While the service runs, a heartbeat is recorded every `heartbeat` seconds. The defaults are policy of this
     project: a cut tail can hide what came after the last checkpoint that was copied elsewhere.
+    vault: whether the requests of answers are kept, encrypted, beside their records.
     """
 
     uri: str = ""
@@ -30,10 +32,11 @@ class Settings:
     records: int = 1000
     seconds: float = 300.0
     heartbeat: float = 300.0
+    vault: bool = False
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
-        """UsageError where a number is none or not above 0."""
+        """UsageError where a number is none or not above 0, or the vault neither on nor off."""
         default = cls()
         return cls(
             uri=environment.get(URI, ""),
@@ -42,7 +45,15 @@ class Settings:
             records=int(_number(environment, RECORDS, default.records, whole=True)),
             seconds=_number(environment, SECONDS, default.seconds),
             heartbeat=_number(environment, HEARTBEAT, default.heartbeat),
+            vault=_switch(environment, VAULT),
         )
+
+
+def _switch(environment: Mapping[str, str], name: str) -> bool:
+    text = environment.get(name) or "off"
+    if text not in ("on", "off"):
+        raise UsageError(name, "neither on nor off", "correct it or leave it out")
+    return text == "on"
 
 
 def _number(environment: Mapping[str, str], name: str, default: float, whole: bool = False) -> float:

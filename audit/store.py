@@ -8,6 +8,7 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -15,7 +16,7 @@ from urllib.parse import quote
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
 
-from audit import guards
+from audit import guards, kept
 from audit.events import NO_RECORD
 from audit.settings import URI
 from audit.tree import Frontier
@@ -108,7 +109,7 @@ class Head:
         """The head of a stored row; None where it cannot be one."""
         try:
             return cls(Frontier.from_bytes(size, bytes(roots)), previous, checkpoint_size, checkpoint)
-        except ValueError:
+        except (ValueError, TypeError):
             return None
 
     def ends_with(self) -> tuple[int, str]:
@@ -133,6 +134,8 @@ class Store:
         with _told():
             self.engine = _engine(uri, file, writes)
         self._writer = self.engine.execution_options(**{_WRITES: True})
+        # PostgreSQL would show each statement the ledger of its own moment; SQLite shows one state by itself.
+        self._reader = self.engine if file else self.engine.execution_options(isolation_level="REPEATABLE READ")
 
     def close(self) -> None:
         self.engine.dispose()
@@ -142,6 +145,7 @@ class Store:
         with _told(), self._writer.begin() as connection:
             guards.lock(connection)
             _META.create_all(connection)
+            kept.create(connection)
             guards.create(connection)
 
     @contextlib.contextmanager
@@ -154,7 +158,7 @@ class Store:
     @contextlib.contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """A connection for reading, on one state of the ledger."""
-        with _told(), self.engine.connect() as connection:
+        with _told(), self._reader.connect() as connection:
             yield connection.execution_options(stream_results=True)
 
 
@@ -224,6 +228,10 @@ def latest(connection: sa.Connection, kind: str | None) -> bytes | None:
     return None if found is None else bytes(found)
 
 
+#: Text that is none, as somebody may have put it there, is still read.
+_TEXT = partial(str, encoding="utf-8", errors="surrogateescape")
+
+
 def _engine(uri: str, file: Path | None, writes: bool) -> sa.Engine:
     if file is None:
         return sa.create_engine(address(uri), pool_pre_ping=True, hide_parameters=True)
@@ -246,10 +254,12 @@ def _durable(connection: Any, _record: object) -> None:
     connection.execute(f"PRAGMA page_size={_PAGE_BYTES}")
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
+    connection.text_factory = _TEXT
 
 
 def _patient(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA query_only=ON")
+    connection.text_factory = _TEXT
 
 
 def _begin(connection: sa.Connection) -> None:

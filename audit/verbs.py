@@ -3,6 +3,8 @@
 import getpass
 import json
 import time
+from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,9 @@ from audit.keys import signing_key
 from audit.ledger import Ledger, open_ledger
 from audit.note import PublicKey
 from audit.prediction import readable
-from audit.replay import Replayed, Replayer
+from audit.replay import Reads, Replayed, Replayer
+from audit.unsealing import PROBLEMS, Unsealed, Unsealing
+from audit.vault_check import with_vault
 from audit.verify import Verdict
 from audit.verify import verify as verified
 from features.errors import LedgerError, UsageError
@@ -29,7 +33,7 @@ def verify(home: Home, key: str, as_json: bool) -> None:
     expected = _key_of(key) if key else None
     began = time.perf_counter()
     with open_ledger(home, writes=False) as ledger:
-        verdict = verified(ledger, expected)
+        verdict = with_vault(ledger, verified(ledger, expected))
     if verdict.whole:  # nothing can be added to a ledger that is not
         with open_ledger(home) as ledger:
             accessed(ledger, "verify")
@@ -61,14 +65,36 @@ def _print_verdict(verdict: Verdict, seconds: float, as_json: bool) -> None:
 def show(home: Home, name: str, as_json: bool) -> None:
     """One record and, of an answer, what came of it."""
     with open_ledger(home) as ledger:
-        record = _named(ledger, name)
+        record = named(ledger, name)
         accessed(ledger, "show", record)
         outcomes = list(_outcomes(ledger, record))
+        state = str(Unsealing(ledger).of(record).state)
     if as_json:
-        table.print_json({**_told(record), "outcomes": [_told(one) for one in outcomes]})
+        table.print_json({**_told(record), "kept_request": state, "outcomes": [_told(one) for one in outcomes]})
         return
     for one in (record, *outcomes):
-        table.print_pairs({**_head(one), **{key: table.text(value) for key, value in readable(one.body).items()}})
+        kept = {"kept request": state} if one is record else {}
+        table.print_pairs(
+            {**_head(one), **{key: table.text(value) for key, value in readable(one.body).items()}, **kept}
+        )
+
+
+def show_request(home: Home, name: str) -> None:
+    """The request of an answer, or the comment of a feedback, as the vault keeps it; what became of it where not."""
+    with open_ledger(home) as ledger:
+        record = named(ledger, name)
+        accessed(ledger, "show-request", record)
+        found = Unsealing(ledger).of(record)
+    _refuse_other(record, found)
+    if found.request is None:
+        print(f"record {record.sequence}: {found.state}")
+    else:
+        table.print_json(found.request.to_json())
+
+
+def _refuse_other(record: Record, found: Unsealed) -> None:
+    if found.state in PROBLEMS:
+        raise LedgerError(f"record {record.sequence}", PROBLEMS[found.state], "see docs/audit.md")
 
 
 def _outcomes(ledger: Ledger, record: Record) -> Any:
@@ -110,17 +136,21 @@ def _version_row(one: history.Version) -> tuple[str, ...]:
     return one.version, one.digest[:12], one.registered[:19], one.kind_of_change, verdict, approvals, live
 
 
-def replay(home: Home, name: str, as_json: bool) -> None:
-    """Compute an answer again, or all of them; LedgerError where a bit differs."""
+def replay(home: Home, name: str, as_json: bool, reader: Callable[[], Reads] | None = None) -> None:
+    """Compute an answer again, or all of them; LedgerError where a bit differs.
+
+    reader: makes what reads a kept request again; without it nothing is read again.
+    """
     with open_ledger(home) as ledger:
+        replayer = Replayer(home, Unsealing(ledger).of, reader)
         if name == "all":
             accessed(ledger, "replay")
             records = ledger.records(Kind.PREDICTION)
-            began, found = time.perf_counter(), list(map(Replayer(home).replay, records))
+            began, found = time.perf_counter(), list(map(replayer.replay, records))
         else:
-            record = _named(ledger, name)
+            record = named(ledger, name)
             accessed(ledger, "replay", record)
-            began, found = time.perf_counter(), [Replayer(home).replay(record)]
+            began, found = time.perf_counter(), [replayer.replay(record)]
     _print_replayed(found, time.perf_counter() - began, as_json)
     other = [one for one in found if not one.same]
     if other:
@@ -136,13 +166,19 @@ def _print_replayed(found: list[Replayed], seconds: float, as_json: bool) -> Non
         table.print_pairs({key: table.text(value) for key, value in found[0].to_json().items()})
     same = sum(one.same for one in found)
     print(f"{same} of {len(found)} answers are the same bits ({sum(one.compared for one in found)} numbers)")
+    kept = Counter(one.request for one in found)
+    print(f"{sum(one.level == 2 for one in found)} from the request on; requests: {_counted(kept)}")
     print(f"{len(found) / max(seconds, 1e-9):.0f} answers a second, bundles read and verified")
+
+
+def _counted(states: Counter[str]) -> str:
+    return ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "none"
 
 
 def prove(home: Home, name: str, out: Path | None) -> None:
     """One self-contained proof file."""
     with open_ledger(home) as ledger:
-        record = _named(ledger, name)
+        record = named(ledger, name)
         made = json.dumps(proof.prove(ledger, record.sequence), indent=1)
         accessed(ledger, "prove", record)
     if out is None:
@@ -175,7 +211,7 @@ def accessed(ledger: Ledger, verb: str, record: Record | None = None) -> None:
     ledger.append(Kind.ACCESS, {"verb": verb, "by": getpass.getuser(), **of})
 
 
-def _named(ledger: Ledger, name: str) -> Record:
+def named(ledger: Ledger, name: str) -> Record:
     """A record by its sequence, or by the id of its event."""
     found = ledger.at(int(name)) if name.isdecimal() and len(name) <= _LONGEST_NUMBER else ledger.find(name)
     if found is None:

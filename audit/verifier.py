@@ -154,6 +154,7 @@ def check_proof(proof: dict[str, Any], key: str | None = None) -> list[str]:
         if manifest and files != {**json.loads(manifest)["files"], "manifest.json": digest}:
             raise WrongError("the manifest and the signed statement do not name the same files")
         lines.append(f"the key signed the statement that names the {len(files)} files of the model {digest}")
+        lines.extend(model_signing_key(proof["statement"]))
     return [*lines, "the key is the expected one" if key else BELIEVED + proof["key"].strip()]
 
 
@@ -171,6 +172,12 @@ def files_of(envelope: dict[str, Any], key: str, digest: str, where: str = "") -
     if not good or files.get("manifest.json") != digest:
         raise WrongError(f"{where}the statement of the model's files is {what}")
     return files
+
+
+def model_signing_key(envelope: dict[str, Any]) -> list[str]:
+    """A line on the key that a statement, which was found good, names for OpenSSF's model-signing; none without one."""
+    named = json.loads(base64.b64decode(envelope["payload"]))["predicate"].get("model_signing_key", "")
+    return [f"it names the key file for model-signing, SHA-256 {sha256(named.encode()).hex()}"] if named else []
 
 
 def signer_of(keys: Sequence[dict[str, str]], last: str) -> str:

@@ -10,14 +10,15 @@ from typing import Any
 
 import msgspec
 
-from audit import dsse, outside
+from audit import manifest, outside
 from audit.events import NO_RECORD, Kind, stamp
 from audit.growth import microseconds
 from audit.keys import has_signing_key, signing_key
 from audit.ledger import Ledger
 from audit.note import Checkpoint, PublicKey, read
 from audit.pulse import Pulse
-from audit.store import Row
+from audit.reading import rows
+from audit.store import Head, Row, stated_head
 from audit.tree import Frontier, leaf_hash
 
 #: By how much a clock may be set back without a finding: less than a second is how clocks are kept right.
@@ -76,17 +77,21 @@ class Verdict:
 
 
 def verify(ledger: Ledger, key: PublicKey | None = None) -> Verdict:
-    """Check a ledger against itself, its copies outside and the signing key that its home holds, or that is given."""
+    """Check a ledger against itself, its copies outside and the signing key that its home holds, or that is given.
+
+    What is written meanwhile is not looked at: rows and head are those of one moment.
+    """
     check = Check(_copies(ledger), Pulse(ledger.settings.heartbeat))
-    for row in ledger.stored():
-        check.row(row)
+    with ledger.reading() as connection:
+        head = stated_head(connection)
+        for row in rows(connection):
+            check.row(row)
     check.end(ledger.clock())
     wanted = key or _own_key(ledger)
     if wanted is not None and str(wanted) not in check.signers:
         check.find("signer", check.size, "no checkpoint is signed by the key that is expected")
-    head = ledger.head()
-    if head is None or (head.frontier.size, head.previous) != (check.size, check.previous):
-        check.find("head", check.size, "the stored head does not fit the last record")
+    if head is None or head != check.head():
+        check.find("head", check.size, "the stored head does not fit the records")
     return check.verdict()
 
 
@@ -112,7 +117,10 @@ def _own_key(ledger: Ledger) -> PublicKey | None:
 
 @dataclass(slots=True)
 class Check:
-    """What has been seen so far. expected: the sequence of the next record."""
+    """What has been seen so far. expected: the sequence of the next record.
+
+    checkpoint: the size after the last one, and its time in microseconds.
+    """
 
     copies: Copies
     pulse: Pulse
@@ -120,6 +128,7 @@ class Check:
     expected: int = 0
     previous: str = NO_RECORD
     time: str = ""
+    checkpoint: tuple[int, int] = (0, 0)
     key: PublicKey | None = None
     signed: int = 0
     uncopied: int = 0
@@ -131,6 +140,10 @@ class Check:
     def size(self) -> int:
         return self.frontier.size
 
+    def head(self) -> Head:
+        """Where a ledger of these records goes on."""
+        return Head(self.frontier, self.previous, *self.checkpoint)
+
     def find(self, code: str, sequence: int, problem: str) -> None:
         if len(self.findings) < MOST_TOLD:
             self.findings.append(Finding(code, sequence, problem))
@@ -141,6 +154,8 @@ class Check:
 
     def row(self, row: Row) -> None:
         """The next row."""
+        if type(row.record) is not bytes:
+            row = self._as_bytes(row)
         place, leaf = row.sequence, leaf_hash(row.record)
         if place != self.expected:
             gap = f"records {self.expected} to {place - 1} are missing" if place > self.expected else "out of its order"
@@ -156,6 +171,11 @@ class Check:
         self.frontier.append(leaf)
         self.previous, self.expected = leaf.hex(), place + 1
 
+    def _as_bytes(self, row: Row) -> Row:
+        """A row of SQLite, which keeps a value of any type in any column."""
+        self.find("altered", row.sequence, "it is not kept as bytes")
+        return row._replace(record=str(row.record).encode(errors="surrogateescape"))
+
     def _written(self, row: Row, written: Written) -> None:
         place, time = row.sequence, datetime.fromisoformat(written.time)
         if written.sequence != place:
@@ -167,6 +187,7 @@ class Check:
         if written.time < self.time:
             self._clock_back(place, datetime.fromisoformat(self.time) - time)
         if written.kind == Kind.CHECKPOINT:
+            self.checkpoint = (place + 1, row.microseconds)
             self._checkpoint(msgspec.json.decode(written.body)["note"], place)
         elif written.kind == Kind.KEY_ROTATED:
             self._key(msgspec.json.decode(written.body), place)
@@ -215,15 +236,18 @@ class Check:
         self.key = new
 
     def _registered(self, body: Mapping[str, Any], place: int) -> None:
-        """A model's manifest is signed by the key in force and names the bundle that the record names."""
+        """A model's manifest is signed by the key in force, for model-signing, too, and names the record's bundle."""
         if "statement" not in body or self.key is None:
             return
         try:
-            good = dsse.unwrap(body["statement"], self.key)["predicate"]["bundle"] == body["digest"]
-        except (ValueError, KeyError, TypeError):
+            good = manifest.stated(body, self.key)["predicate"]["bundle"] == body["digest"]
+        except manifest.DAMAGED:
             good = False
         if not good:
-            self.find("manifest", place, "the manifest of its model is not signed by the key, or of another bundle")
+            problem = (
+                "the manifest of its model is not signed by the key, of another bundle, or its signatures disagree"
+            )
+            self.find("manifest", place, problem)
 
     def end(self, now: datetime | None) -> None:
         """After the last row: what is gone behind it, and what is silent."""

@@ -3,6 +3,7 @@
 A frame is its length in four bytes, then JSON. Standard library only: a worker needs no database for it.
 """
 
+import base64
 import contextlib
 import json
 import queue
@@ -44,15 +45,23 @@ def taken(buffer: bytearray) -> bytes | None:
 def asked(entries: Sequence[Entry]) -> bytes:
     """The question of a worker; LedgerError where a body is not plain JSON."""
     parts = (
-        f'{{"kind":"{one.kind}","event_id":{json.dumps(one.event_id)},"body":'.encode() + plain(one.body) + b"}"
+        f'{{"kind":"{one.kind}","event_id":{json.dumps(one.event_id)},"body":'.encode() + plain(one.body) + _sealed(one)
         for one in entries
     )
     return b"[" + b",".join(parts) + b"]"
 
 
+def _sealed(entry: Entry) -> bytes:
+    """The end of an entry, with what the vault keeps of it."""
+    return b',"kept":"' + base64.b64encode(entry.kept) + b'"}' if entry.kept else b"}"
+
+
 def entries_of(message: bytes) -> list[Entry]:
     """As asked() wrote them; ValueError, KeyError or TypeError where they are none."""
-    return [Entry(Kind(one["kind"]), one["body"], one["event_id"]) for one in json.loads(message)]
+    return [
+        Entry(Kind(one["kind"]), one["body"], one["event_id"], base64.b64decode(one["kept"]) if "kept" in one else b"")
+        for one in json.loads(message)
+    ]
 
 
 def told(receipts: Sequence[Receipt]) -> bytes:

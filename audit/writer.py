@@ -22,6 +22,8 @@ _LOGGER = logging.getLogger("crs_risk.audit")
 #: Seconds that a worker may take to receive its answer.
 _SEND_SECONDS = 1.0
 _BACKLOG = 128
+#: Who asks for nothing is told how the last write went, if it is no older than so many seconds; else one is made.
+LOOK_SECONDS = 30.0
 
 
 @dataclass(slots=True, eq=False)
@@ -53,6 +55,8 @@ class Writer:
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._selector.register(self._woken, selectors.EVENT_READ)
         self._beat = time.monotonic() + ledger.settings.heartbeat
+        self._wrote = float("-inf")
+        self._fault: LedgerError | None = None
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
         self._thread.start()
 
@@ -111,13 +115,23 @@ class Writer:
 
     def _answer(self, questions: list[_Question]) -> None:
         """Commit all in one transaction; where one event conflicts, each question by itself, so that it harms none."""
+        for asked in questions:
+            if not asked.entries:
+                self._tell_standing(asked)
+        questions = [one for one in questions if one.entries]
+        if questions:
+            self._commit(questions)
+
+    def _commit(self, questions: list[_Question]) -> None:
         try:
             receipts = iter(self._ledger.append_all([one for asked in questions for one in asked.entries]))
         except ConflictError as error:
             self._apart(questions, error)
         except LedgerError as error:
+            self._note(error)
             self._refuse(questions, error)
         else:
+            self._note(None)
             for asked in questions:
                 self._send(asked.caller, wire.told([next(receipts) for _ in asked.entries]))
 
@@ -127,6 +141,15 @@ class Writer:
             return
         for asked in questions:
             self._answer([asked])
+
+    def _tell_standing(self, asked: _Question) -> None:
+        """Whether records can be written; by a heartbeat where the last write is long ago, or failed."""
+        if self._fault or time.monotonic() - self._wrote > LOOK_SECONDS:
+            self._heartbeat()
+        self._send(asked.caller, wire.failed(self._fault) if self._fault else wire.told([]))
+
+    def _note(self, fault: LedgerError | None) -> None:
+        self._wrote, self._fault = time.monotonic(), fault
 
     def _refuse(self, questions: list[_Question], error: LedgerError) -> None:
         for asked in questions:
@@ -142,7 +165,9 @@ class Writer:
         """A ledger that stays silent for longer was cut, or its service was down. A beat that fails is logged."""
         try:
             self._ledger.append(Kind.HEARTBEAT, {"every_seconds": self._ledger.settings.heartbeat})
+            self._note(None)
         except LedgerError as error:
+            self._note(error)
             _LOGGER.error("no heartbeat: %s", error)
         self._beat = time.monotonic() + self._ledger.settings.heartbeat
 

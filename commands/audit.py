@@ -1,11 +1,12 @@
 """The verbs of the auditor: check the ledger, read it, replay an answer, prove a record, take the ledger away."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from commands.options import check_out, group, home, tracking_uri
+from commands.options import check_new_folder, check_out, group, home, tracking_uri
 
 APP = group("The ledger: what was answered, by which model, on whose approval; see docs/audit.md.")
 
@@ -28,11 +29,21 @@ def verify(
 
 
 @APP.command()
-def show(name: Id, as_json: Json = False) -> None:
-    """Show a record, and what came of an answer. Example: crs audit show 17"""
+def show(
+    name: Id,
+    request: Annotated[bool, typer.Option("--request", help="The request, where the vault keeps it.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show a record, and what came of an answer. Example: crs audit show 17
+
+    Exit codes: 0 it is shown; 2 there is no such record; 7 with --request: what is kept is not what was recorded.
+    """
     from audit import verbs
 
-    verbs.show(home(), name, as_json)
+    if request:
+        verbs.show_request(home(), name)
+    else:
+        verbs.show(home(), name, as_json)
 
 
 @APP.command("which-model")
@@ -61,11 +72,65 @@ def replay(
 ) -> None:
     """Compute an answer again and compare it bit for bit. Example: crs audit replay all
 
-    Exit codes: 0 the same bits; 4 the bundle is gone or altered; 7 a bit differs.
+    Where the vault keeps the request it is read again first. Exit codes: 0 the same bits; 4 the bundle is gone or
+    altered; 7 a bit differs.
     """
     from audit import verbs
 
-    verbs.replay(home(), name, as_json)
+    found = home()
+    verbs.replay(found, name, as_json, lambda: _reader(found))
+
+
+def _reader(found: Any) -> Any:
+    """Reads kept requests again, as the service reads them; made only where there is one."""
+    from audit.keys import tenant_key
+    from serving.again import Again
+
+    return Again(tenant_key(found))
+
+
+@APP.command()
+def erase(
+    file: Annotated[
+        Path | None, typer.Option(help="A file with an identifier a line; standard input without it.")
+    ] = None,
+    prediction: Annotated[str, typer.Option(metavar="ID", help="Instead: the patient of that answer.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Erase for good what the vault keeps of a patient; the ledger stays whole. Example: crs audit erase --file ids.txt
+
+    An identifier is what requests were sent with: a patient's, or a course's where no patient was named. It is read
+    from a file, from standard input or from a prompt, never from the command line. Exit codes: 0 nothing of them is
+    kept any more; 2 none was named; 7 it could not be finished: call it again.
+    """
+    from audit import vault_verbs
+
+    found = home()
+    named = [] if prediction else _identifiers(file)
+    if sys.stdin.isatty() and not yes:
+        typer.confirm("Erase their kept requests? This cannot be undone.", abort=True)
+    if prediction:
+        vault_verbs.erase_of(found, prediction, as_json)
+    else:
+        vault_verbs.erase_named(found, named, as_json)
+
+
+def _identifiers(file: Path | None) -> list[str]:
+    """One a line; UsageError where there is none."""
+    from features.errors import UsageError
+
+    if file is None and sys.stdin.isatty():
+        text = str(typer.prompt("Identifier (not shown)", hide_input=True))
+    else:
+        try:
+            text = sys.stdin.read() if file is None else file.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise UsageError("--file", "it cannot be read as text", "name a file with one identifier a line") from error
+    found = [line for line in text.splitlines() if line.strip()]
+    if not found:
+        raise UsageError("crs audit erase", "no identifier was given", "give one a line, or name an answer")
+    return found
 
 
 @APP.command()
@@ -108,6 +173,23 @@ def bom(
 
 
 @APP.command()
+def manifest(
+    version: Annotated[str, typer.Option(help="A version number, or an alias.")],
+    out: Annotated[Path, typer.Option(help="A folder that does not exist yet.")],
+) -> None:
+    """Write a version's signatures for an auditor. Example: crs audit manifest --version 2 --out signed
+
+    Prints how OpenSSF's model-signing checks them. Exit codes: 0 they are written; 2 there is no such version, or the
+    folder exists; 4 a file of it is not that of its signed manifest.
+    """
+    from audit import model_verbs
+
+    check_new_folder(out)
+    found = home()
+    model_verbs.manifest(found, version, out, _fetch(found))
+
+
+@APP.command()
 def diff(
     first: Annotated[str, typer.Argument(metavar="V1", help="A version number, or an alias.")],
     second: Annotated[str, typer.Argument(metavar="V2", help="The other one.")],
@@ -137,8 +219,16 @@ def _fetch(found: Any) -> Any:
 
 
 @APP.command()
-def key(rotate: Annotated[bool, typer.Option("--rotate", help="Sign with a new key from now on.")] = False) -> None:
+def key(
+    rotate: Annotated[bool, typer.Option("--rotate", help="Sign with a new key from now on.")] = False,
+    rotate_vault: Annotated[
+        bool, typer.Option("--rotate-vault", help="Lock the vault with a new key instead.")
+    ] = False,
+) -> None:
     """Print the public key that checks the signatures. Example: crs audit key"""
-    from audit import verbs
+    from audit import vault_verbs, verbs
 
-    verbs.key(home(), rotate)
+    if rotate_vault:
+        vault_verbs.rotate(home())
+    else:
+        verbs.key(home(), rotate)

@@ -51,5 +51,15 @@ def check_out(out: Path | None, option: str = "--out") -> None:
         raise UsageError(option, "it is a folder", "name a file")
 
 
+def check_new_folder(out: Path, option: str = "--out") -> None:
+    """UsageError before any work where a folder cannot be made, or is there and not empty."""
+    from features.errors import UsageError
+
+    if not out.parent.is_dir() or not os.access(out.parent, os.W_OK | os.X_OK):
+        raise UsageError(option, "its folder does not exist or cannot be written", "make the folder first")
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise UsageError(option, "it exists already", "name a new folder")
+
+
 def tracking_uri() -> str | None:
     return os.environ.get("CRS_RISK_MLFLOW_URI") or None

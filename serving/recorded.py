@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +20,7 @@ from audit import runtime, wire
 from audit.events import Entry, Kind, Receipt
 from audit.keys import keyed, pseudonym, tenant_key
 from audit.prediction import Scored
+from audit.settings import Settings
 from features.course import Event
 from features.home import Home
 from features.outcomes import OUTCOME_KEYS
@@ -44,7 +46,8 @@ class Asked:
 
     patient: the caller's identifier of the patient, sources: of the resources that were read; "" and () where none is
     known. Only their keyed digests are recorded. hook: of a CDS Hooks call. more: what else the record holds, without
-    names, record numbers or free text.
+    names, record numbers or free text. now: what the clock said where reading the call depended on it; fetched: what
+    was read from the caller's FHIR server. These two are for the vault alone.
     """
 
     route: str
@@ -55,6 +58,18 @@ class Asked:
     patient: str = ""
     sources: tuple[str, ...] = ()
     more: Mapping[str, Any] = field(default_factory=dict)
+    now: datetime | None = None
+    fetched: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Keeps(Protocol):
+    """Seals what the vault keeps of a call."""
+
+    def keep(self, asked: Asked, entries: Sequence[Entry]) -> list[Entry]: ...
+
+    def comment(self, entry: Entry, patient: str, text: str) -> Entry: ...
+
+    def digest(self, text: str) -> str: ...
 
 
 #: The call that is being answered.
@@ -62,10 +77,13 @@ ASKED: ContextVar[Asked] = ContextVar("asked")
 
 
 class Recorder:
-    """Writes the records of answers and refusals. Safe to share between threads."""
+    """Writes the records of answers and refusals. Safe to share between threads.
 
-    def __init__(self, ledger: Appends, key: bytes) -> None:
-        self._ledger, self._key = ledger, key
+    keeper: seals the requests of answers, where the vault is on; without one none is kept.
+    """
+
+    def __init__(self, ledger: Appends, key: bytes, keeper: Keeps | None = None) -> None:
+        self._ledger, self._key, self.keeper = ledger, key, keeper
 
     def answer(self, asked: Asked, answered: Answered, by: Answerer) -> bytes:
         """The answer as it may leave, with its receipt; LedgerError where it could not be recorded."""
@@ -84,17 +102,22 @@ class Recorder:
         self, asked: Asked, answered: Sequence[Answered], contents: Sequence[bytes], by: Answerer
     ) -> list[Receipt]:
         """Record answers under their prediction ids. contents: what is about to be sent for each of them."""
-        call = self._call(asked)
-        receipts = self._ledger.append_all(
-            [
-                Entry(Kind.PREDICTION, {**call, **self._body(one, content, by)}, one.answer.prediction_id)
-                for one, content in zip(answered, contents, strict=True)
-            ]
-        )
+        entries = self.entries(asked, answered, contents, by)
+        receipts = self._ledger.append_all(entries if self.keeper is None else self.keeper.keep(asked, entries))
         for one in answered:
             if one.found:
                 note(one.answer.prediction_id, one.intake.course)
         return receipts
+
+    def entries(
+        self, asked: Asked, answered: Sequence[Answered], contents: Sequence[bytes], by: Answerer
+    ) -> list[Entry]:
+        """What is recorded of answers."""
+        call = self._call(asked)
+        return [
+            Entry(Kind.PREDICTION, {**call, **self._body(one, content, by)}, one.answer.prediction_id)
+            for one, content in zip(answered, contents, strict=True)
+        ]
 
     def refusal(self, route: str, status: int, code: str, caller: Caller) -> Receipt:
         """Record that a call was refused: the code, and nothing of what was sent."""
@@ -181,7 +204,15 @@ def with_receipt(content: bytes, receipt: Receipt) -> bytes:
 @cache
 def recorder() -> Recorder:
     """The recorder of the deployment that CRS_RISK_HOME names."""
-    return Recorder(appends(), tenant_key(Home.from_environment(os.environ)))
+    home = Home.from_environment(os.environ)
+    key = tenant_key(home)
+    return Recorder(appends(), key, _keeper(home, key) if Settings.from_environment(os.environ).vault else None)
+
+
+def _keeper(home: Home, key: bytes) -> Keeps:
+    from serving.kept import Keeper
+
+    return Keeper.of(home, key)
 
 
 @cache

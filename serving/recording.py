@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from audit import runtime
+from audit.data_keys import DataKeys
 from audit.events import Kind
 from audit.keys import tenant_key
 from audit.ledger import Ledger, open_ledger
@@ -29,6 +30,8 @@ def recording(home: Home, workers: int) -> Iterator[Writer]:
     folder = Path(tempfile.mkdtemp(prefix="crs-risk-ledger-"))
     try:
         with open_ledger(home) as ledger:
+            if ledger.settings.vault:
+                DataKeys(home).prepare()
             _configured(ledger, home)
             ledger.append(Kind.SERVICE_STARTED, {**_live(home), **_before(ledger), **_machine(workers)})
             writer = Writer(ledger, folder / "socket")
@@ -51,6 +54,7 @@ def _configured(ledger: Ledger, home: Home) -> None:
         "checkpoint_seconds": settings.seconds,
         "checkpoint_url": bool(settings.url),
         "heartbeat_seconds": settings.heartbeat,
+        "vault": settings.vault,
         "trust": sha256(trust.read_bytes()).hexdigest() if trust else "",
     }
     last = ledger.last(Kind.CONFIG_CHANGED)

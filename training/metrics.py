@@ -20,7 +20,7 @@ Metric = Callable[[Array, Array, Array], float]
 #: Probabilities closer than this to 0 or 1 are moved here before a logarithm is taken.
 EDGE = 1e-12
 #: Groups of more rows are cut into so many parts for their intervals, and not resampled.
-MANY_ROWS, PARTS = 200_000, 20
+MANY_ROWS, PARTS = 50_000, 20
 
 
 @dataclass(frozen=True, slots=True)

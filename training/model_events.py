@@ -47,12 +47,11 @@ def register(ledger: Ledger, version: str, bundle: Bundle, first: bool) -> None:
 
 
 def documents(ledger: Ledger, version: str, bundle: Bundle) -> dict[str, str]:
-    """File name -> text of what goes with a registered version: its signed manifest and its bill of materials."""
+    """File name -> text of what goes with a registered version: its manifest, both signatures, its ML-BOM."""
     record = manifest.registered(ledger, version)
     assert record is not None  # it was just registered
-    bill = bom(opened_as(record, bundle))
-    found = {"manifest.dsse.json": record.body["statement"], "ml-bom.json": bill}
-    return {file: json.dumps(body, indent=1) + "\n" for file, body in found.items()}
+    bill = json.dumps(bom(opened_as(record, bundle)), indent=1) + "\n"
+    return {**manifest.documents(ledger, manifest.Model(version, bundle.digest)), "ml-bom.json": bill}
 
 
 def _registered_as(bundle: Bundle, parent: str | None, first: bool) -> Change:

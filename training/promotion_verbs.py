@@ -7,7 +7,7 @@ from pathlib import Path
 
 from features.errors import GateError
 from features.home import Home
-from training import change_plan, gate_flow, promote
+from training import change_plan, gate_flow, promote, versions
 from training.flows import console, empty_table
 from training.gate import Verdict, Word
 from training.gate_criteria import Check
@@ -18,7 +18,8 @@ START = "next: crs serve; a service that runs already has to be restarted"
 
 def gate(home: Home, which: str, cohort: Path | None, plan: Path | None, as_json: bool, uri: str | None) -> None:
     """Judge a version and print the verdict; GateError after it unless the version passes."""
-    request = gate_flow.Request(which, cohort, plan, uri=uri)
+    number = versions.named(home, which, uri).version
+    request = gate_flow.Request(number, cohort, plan, uri=uri)
     verdict = gate_flow.gate(home, request, (lambda _: None) if as_json else console.print)
     if as_json:
         console.print_json(json.dumps(verdict.to_json()))
@@ -29,7 +30,7 @@ def gate(home: Home, which: str, cohort: Path | None, plan: Path | None, as_json
         raise GateError("--version", f"the verdict is: {verdict.word} ({codes})", "see docs/promotion.md")
     if not as_json:
         needed = change_plan.read(plan).items[verdict.change].numbers.approvals
-        console.print(f"next: crs approve --version {which} --by NAME --role ROLE --meaning TEXT, by {needed} people")
+        console.print(f"next: crs approve --version {number} --by NAME --role ROLE --meaning TEXT, by {needed} people")
 
 
 def show(verdict: Verdict) -> None:

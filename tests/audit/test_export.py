@@ -65,6 +65,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
         ledger.append(Kind.MODEL_ROLLED_BACK, {**of, "tag": "t", "previous": "a" * 64, "by": "Bo", "reason": "alerts"})
         for kind in (Kind.OUTCOME, Kind.FEEDBACK, Kind.CONFIG_CHANGED, Kind.HEARTBEAT, Kind.SHADOW, Kind.MONITORED):
             ledger.append(kind, {})
+        ledger.append(Kind.VAULT_ERASED, {"patient": "d" * 64, "requests": 2, "by": "Ada Example"})
+        ledger.append(Kind.VAULT_KEY_ROTATED, {"data_keys": 3, "by": "Ada Example"})
         ledger.rotate_key()
     return found
 
@@ -142,6 +144,8 @@ def test_an_event_says_what_came_of_it_and_who_asked(export: Callable[[str], Pat
     assert [one["agent"][0]["who"]["display"] for one in refused] == ["me", "unsigned"]
     (started,), (stopped,) = events(out, Kind.SERVICE_STARTED), events(out, Kind.SERVICE_STOPPED)
     assert [one["subtype"][0]["code"] for one in (started, stopped)] == ["110120", "110121"]
+    (erased,) = events(out, Kind.VAULT_ERASED)
+    assert (erased["action"], "d" * 64 in json.dumps(erased["entity"])) == ("D", True)
     (answered,) = events(out, Kind.PREDICTION)
     assert (answered["outcome"], answered["action"]) == ("0", "E")
     assert answered["agent"][0]["requestor"]

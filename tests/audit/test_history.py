@@ -51,6 +51,13 @@ def test_the_live_version_is_right_on_both_sides_of_every_change(small: Deployme
         assert (last.version, last.until) == ("6", None)
 
 
+def test_a_ledger_where_nothing_was_promoted_has_versions_and_nothing_live(small: Deployment) -> None:
+    with small.open() as ledger:
+        ledger.append(Kind.MODEL_REGISTERED, {"version": "1", "digest": digest("1")})
+        assert history.live_at(ledger, START) is None
+        assert [(one.version, one.live) for one in history.versions(ledger)] == [("1", [])]
+
+
 def test_each_moment_has_one_live_version(small: Deployment) -> None:
     with small.open() as ledger:
         scripted(small, ledger)
