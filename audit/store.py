@@ -272,7 +272,7 @@ def _told() -> Iterator[None]:
     """A failure of the database in one line that repeats none of its text."""
     try:
         yield
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, UnicodeDecodeError) as error:  # the latter from sqlite3, of a damaged schema
         kind = type(getattr(error, "orig", None) or error).__name__
         raise LedgerError(
             "ledger", f"the database cannot be used ({kind})", "check its disk, its rights or its server"

@@ -14,7 +14,8 @@ import base64
 import hashlib
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -221,18 +222,19 @@ def check_ledger(
     for record in lines:
         place = tree.size
         check_copies(copies, now, tree)
-        held = parsed(record, place)
-        if held["sequence"] != place or held["previous"] != previous:
-            raise WrongError(f"record {place}: it does not follow the record before it")
-        if time and moment(held["time"]).timestamp() < moment(time).timestamp() - 1:
-            raise WrongError(f"record {place}: its time is before that of the record before it")
-        if held["kind"] == "key.rotated":
-            now = handed_over(held["body"], now, place)
-        elif held["kind"] == "checkpoint":
-            signers.add(agrees(held["body"]["note"], now, tree, "the checkpoint"))
-            signed = place
-        elif held["kind"] == "model.registered" and "statement" in held["body"]:
-            files_of(held["body"]["statement"], now or "", held["body"]["digest"], f"record {place}: ")
+        with readable(place):
+            held = parsed(record)
+            if held["sequence"] != place or held["previous"] != previous:
+                raise WrongError(f"record {place}: it does not follow the record before it")
+            if time and moment(held["time"]).timestamp() < moment(time).timestamp() - 1:
+                raise WrongError(f"record {place}: its time is before that of the record before it")
+            if held["kind"] == "key.rotated":
+                now = handed_over(held["body"], now, place)
+            elif held["kind"] == "checkpoint":
+                signers.add(agrees(held["body"]["note"], now, tree, "the checkpoint"))
+                signed = place
+            elif held["kind"] == "model.registered" and "statement" in held["body"]:
+                files_of(held["body"]["statement"], now or "", held["body"]["digest"], f"record {place}: ")
         leaf = sha256(b"\x00", record)
         if kept.get(place, leaf.hex()) != leaf.hex():
             raise WrongError(f"record {place}: it is not the one of the receipt")
@@ -251,14 +253,20 @@ def check_ledger(
     ]
 
 
-def parsed(record: bytes, place: int) -> dict[str, Any]:
+@contextmanager
+def readable(place: int) -> Iterator[None]:
+    """Whatever a record lacks, it is told at its place."""
     try:
-        held: dict[str, Any] = json.loads(record)
-        if held.keys() == {"sequence", "previous", "kind", "time", "body", "event_id"} and moment(held["time"]):
-            return held
-        raise ValueError("other fields")
-    except (ValueError, AttributeError, TypeError) as error:
+        yield
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise WrongError(f"record {place}: it cannot be read") from error
+
+
+def parsed(record: bytes) -> dict[str, Any]:
+    held: dict[str, Any] = json.loads(record)
+    if held.keys() == {"sequence", "previous", "kind", "time", "body", "event_id"} and moment(held["time"]):
+        return held
+    raise ValueError("other fields")
 
 
 def check_copies(copies: Sequence[tuple[str, int]], key: str | None, tree: Tree) -> None:

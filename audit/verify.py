@@ -20,6 +20,7 @@ from audit.pulse import Pulse
 from audit.reading import rows
 from audit.store import Head, Row, stated_head
 from audit.tree import Frontier, leaf_hash
+from features.errors import LedgerError
 
 #: By how much a clock may be set back without a finding: less than a second is how clocks are kept right.
 CLOCK_SLACK = timedelta(seconds=1)
@@ -81,13 +82,13 @@ def verify(ledger: Ledger, key: PublicKey | None = None) -> Verdict:
 
     What is written meanwhile is not looked at: rows and head are those of one moment.
     """
-    check = Check(_copies(ledger), Pulse(ledger.settings.heartbeat))
+    wanted = key or _own_key(ledger)
+    check = Check(_copies(ledger, wanted), Pulse(ledger.settings.heartbeat))
     with ledger.reading() as connection:
         head = stated_head(connection)
         for row in rows(connection):
             check.row(row)
     check.end(ledger.clock())
-    wanted = key or _own_key(ledger)
     if wanted is not None and str(wanted) not in check.signers:
         check.find("signer", check.size, "no checkpoint is signed by the key that is expected")
     if head is None or head != check.head():
@@ -104,11 +105,18 @@ def check_rows(rows: Iterable[Row], copies: Copies | None = None, every: float =
     return check.verdict()
 
 
-def _copies(ledger: Ledger) -> Copies:
-    """Checkpoints of this ledger that were copied outside."""
-    first = ledger.last(Kind.KEY_ROTATED)
-    origin = PublicKey.parse(first.body["key"]).name if first else ""
+def _copies(ledger: Ledger, wanted: PublicKey | None) -> Copies:
+    """Checkpoints that were copied outside, of the expected key's ledger; without a key, of the one it says it is."""
+    origin = wanted.name if wanted else _origin(ledger)
     return dict(outside.copies(ledger.home, ledger.settings, origin))
+
+
+def _origin(ledger: Ledger) -> str:
+    try:
+        announced = ledger.last(Kind.KEY_ROTATED)
+        return PublicKey.parse(announced.body["key"]).name if announced else ""
+    except (LedgerError, ValueError, KeyError, TypeError, AttributeError):
+        return ""  # that record is told of at its place
 
 
 def _own_key(ledger: Ledger) -> PublicKey | None:

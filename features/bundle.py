@@ -106,6 +106,8 @@ def _verified(folder: Path, manifest: Mapping[str, Any]) -> dict[str, bytes]:
     for name in sorted(present ^ set(listed)):
         problem = "is missing" if name in listed else "is not in the manifest"
         raise BundleError(name, f"the file {problem}", "restore the bundle")
+    for name in sorted(set(listed) - _KNOWN):
+        raise BundleError(name, "the file is none that a bundle has", "restore the bundle: nothing else is ever read")
     files = {name: _bytes(folder, name) for name in sorted(listed)}
     for name, body in files.items():
         if _sha256(body) != listed[name]:
@@ -148,6 +150,10 @@ def _files(bundle: Bundle) -> dict[str, bytes]:
 
 def _model_name(outcome: str) -> str:
     return f"model-{outcome}.ubj"
+
+
+#: All that a bundle may hold beside its manifest.
+_KNOWN = frozenset((*_JSON_FILES, *map(_model_name, OUTCOME_KEYS)))
 
 
 def _canonical(body: Any) -> bytes:

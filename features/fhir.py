@@ -12,15 +12,16 @@ from hashlib import sha256
 from math import isnan
 from typing import NamedTuple
 
-from features.concepts import Concepts
+from features.concepts import Concepts, Meaning
 from features.fhir_codes import meaning_of
 from features.fhir_observation import observation
-from features.fhir_status import KINDS, TIMES, void
-from features.fhir_types import MAPPED, Fact, Found, Moment, Origin, PersonFact, Tally, ignored
+from features.fhir_status import DOUBTFUL, KINDS, TIMES, void
+from features.fhir_types import MAPPED, UNDATED, Fact, Found, Moment, Origin, PersonFact, Tally, ignored
 from features.fhir_values import (
     Json,
     first_moment,
     items,
+    latest_moment,
     mapping,
     moment,
     patient,
@@ -46,11 +47,12 @@ class Held(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """All that was read, in an order that does not depend on the order of the resources."""
+    """All that was read, in an order that does not depend on the order of the resources. unclear: as Found says."""
 
     people: tuple[PersonFact, ...]
     facts: tuple[Fact, ...]
     tally: Tally
+    unclear: tuple[Fact, ...] = ()
 
 
 class Reader:
@@ -103,7 +105,9 @@ class Reader:
         tally.update(outcome for one in found for outcome in one.outcomes)
         people = sorted((person for one in found for person in one.people), key=repr)
         facts = [fact for one in found for fact in self._own(one.facts)]
-        return Reading(tuple(people), tuple(sorted(facts, key=Fact.place) if ordered else facts), tally)
+        unclear = sorted((fact for one in found for fact in self._own(one.unclear)), key=Fact.place)
+        ordered_facts = sorted(facts, key=Fact.place) if ordered else facts
+        return Reading(tuple(people), tuple(ordered_facts), tally, tuple(unclear))
 
     def _own(self, facts: tuple[Fact, ...]) -> tuple[Fact, ...]:
         if not self._aliases:
@@ -140,9 +144,10 @@ class Reader:
         origin = Origin(reference, version[1], version[0])
         if held.kind == "Patient":
             return _patient(held, origin)
-        if status := void(held.kind, held.json, held.draft and self._drafts_at is not None):
-            return ignored(held.kind, status)
         person = patient(held.json.get("subject"))
+        if status := void(held.kind, held.json, held.draft and self._drafts_at is not None):
+            doubtful = bool(person) and status in DOUBTFUL.get(held.kind, ())
+            return ignored(held.kind, status)._replace(unclear=self._doubtful(held, person, origin) if doubtful else ())
         if not person:
             return ignored(held.kind, "patient-missing")
         if held.kind == "Observation":
@@ -157,9 +162,11 @@ class Reader:
             return ignored(kind, meaning)
         at = self._drafts_at if held.draft and self._drafts_at else first_moment(held.json, TIMES[kind])
         if isinstance(at, str):
-            return ignored(kind, at, meaning.key)
+            unclear = (_unclear(held, person, origin, meaning),) if _matters(meaning) else ()
+            return ignored(kind, at, meaning.key)._replace(unclear=unclear)
         if meaning.key.endswith("_grade") and isnan(meaning.value):
-            return ignored(kind, "grade-not-stated", meaning.key)
+            unclear = (_unclear(held, person, origin, meaning),)
+            return ignored(kind, "grade-not-stated", meaning.key)._replace(unclear=unclear)
         stated = Fact(
             person,
             meaning.kind,
@@ -175,6 +182,14 @@ class Reader:
         order = stated._replace(kind="order", text=ORDER_STATUS.get(word(held.json.get("status")), ""))
         return Found(facts=(order,), outcomes=((kind, "ordered-not-given", meaning.key, ""),))
 
+    def _doubtful(self, held: Held, person: str, origin: Origin) -> tuple[Fact, ...]:
+        """The therapy or grade that it names, if it does: by its status nobody can tell whether it was there."""
+        concept = self._drug(held.json) if held.kind.startswith("Medication") else held.json.get("code")
+        meaning = meaning_of(self._concepts, concept, KINDS[held.kind])
+        if isinstance(meaning, str) or not _matters(meaning):
+            return ()
+        return (_unclear(held, person, origin, meaning),)
+
     def _drug(self, held: Json) -> object:
         """The drug's CodeableConcept: its own, a contained Medication's, or one that stands elsewhere."""
         if "medicationCodeableConcept" in held:
@@ -189,6 +204,19 @@ class Reader:
 
 #: Statuses of an order that are told apart; of any other word nothing is kept.
 ORDER_STATUS = {status: status for status in ("active", "on-hold", "completed", "stopped", "draft")}
+
+
+def _matters(meaning: Meaning) -> bool:
+    """Whether an answer has to say that this is in the chart, even where it is no fact."""
+    return meaning.kind == "therapy" or meaning.key.endswith("_grade")
+
+
+def _unclear(held: Held, person: str, origin: Origin, meaning: Meaning) -> Fact:
+    """What is charted and is no fact."""
+    names, status = TIMES[held.kind], ORDER_STATUS.get(word(held.json.get("status")), "")
+    undated = UNDATED if isinstance(first_moment(held.json, names), str) else ""
+    text, at = (status if held.kind in ORDERS else undated), latest_moment(held.json, names)
+    return Fact(person, meaning.kind, meaning.key, at, meaning.value, text=text, resource=held.kind, origin=origin)
 
 
 def _name(one: Entry) -> str:

@@ -2,6 +2,7 @@
 
 from math import isnan, nan
 
+from features.catalogue import Analyte
 from features.catalogue_joins import fold_name
 from features.concepts import Concepts, Meaning
 from features.fhir_codes import meaning_of
@@ -9,7 +10,7 @@ from features.fhir_status import KINDS, TIMES
 from features.fhir_types import MAPPED, Fact, Found, Moment, Origin, both, ignored
 from features.fhir_values import COMPARATORS, Json, first_moment, items, mapping, number, units, upper_limit, word
 from features.grading_tables import find
-from features.results import judged
+from features.results import conversion, judged
 
 NAME = "Observation"
 
@@ -46,11 +47,18 @@ def _analyte(concepts: Concepts, key: str, part: Json, person: str, at: Moment, 
     value = number(quantity.get("value"))
     unit, problem = judged(analyte, value, stated)
     problem = problem if "valueQuantity" in part else _no_quantity(part) or problem
+    problem = problem or ("unit-disagrees" if len(stated) > 1 and _disagree(analyte, stated) else "")
     if problem or comparator is None:
         shown = unit or (stated[0] if stated else "")
         return ignored(NAME, problem or "comparator-unknown", key, shown)
     limit = upper_limit(part, stated)
     return _mapped(Fact(person, "analyte", key, at, value, unit, comparator, limit, "", "", NAME, origin))
+
+
+def _disagree(analyte: Analyte, spellings: tuple[str, ...]) -> bool:
+    """Whether a quantity's code and text are two units of the analyte: which of them is meant nobody can tell."""
+    rules = [rule for unit in spellings if (rule := conversion(analyte, unit)) is not None]
+    return any(rule != rules[0] for rule in rules)
 
 
 def _value(part: Json) -> bool:

@@ -9,7 +9,13 @@ VOID = {
     "MedicationRequest": frozenset(("entered-in-error", "cancelled", "draft", "unknown")),
     "ServiceRequest": frozenset(("entered-in-error", "revoked", "draft", "unknown")),
     "Procedure": frozenset(("entered-in-error", "not-done", "preparation", "on-hold", "unknown")),
-    "Condition": frozenset(("entered-in-error", "refuted")),
+    "Condition": frozenset(("entered-in-error", "refuted", "differential")),
+}
+#: Of these, those under which it may have happened all the same.
+DOUBTFUL = {
+    "Condition": frozenset(("status-differential",)),
+    "MedicationAdministration": frozenset(("status-on-hold", "status-unknown")),
+    "Procedure": frozenset(("status-preparation", "status-on-hold", "status-unknown")),
 }
 TIMES = {
     "Observation": ("effectiveDateTime", "effectiveInstant", "effectivePeriod", "issued"),

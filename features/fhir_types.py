@@ -11,6 +11,7 @@ from typing import NamedTuple
 #: (resource type, MAPPED or a reason, key or "", unit or "") -> how many.
 Tally = Counter[tuple[str, str, str, str]]
 MAPPED = "mapped"
+UNDATED = "undated"
 
 
 class Moment(NamedTuple):
@@ -78,16 +79,23 @@ class Fact(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What one resource gave: people, facts, and one outcome for each thing it states."""
+    """What one resource gave: people, facts, and one outcome for each thing it states.
+
+    unclear: a therapy or a grade that is charted and is no fact, since its time, its status or the grade itself cannot
+    be told. `at` is then the latest time that it can have been; `text` of an order its status, else UNDATED where the
+    time is what cannot be told.
+    """
 
     people: tuple[PersonFact, ...] = ()
     facts: tuple[Fact, ...] = ()
     outcomes: tuple[tuple[str, str, str, str], ...] = ()
+    unclear: tuple[Fact, ...] = ()
 
 
 def both(one: Found, other: Found) -> Found:
     """All that the two gave."""
-    return Found(one.people + other.people, one.facts + other.facts, one.outcomes + other.outcomes)
+    outcomes, unclear = one.outcomes + other.outcomes, one.unclear + other.unclear
+    return Found(one.people + other.people, one.facts + other.facts, outcomes, unclear)
 
 
 def ignored(resource: str, reason: str, key: str = "", unit: str = "") -> Found:

@@ -18,6 +18,10 @@ DAY = re.compile(r"\d{4}-\d\d-\d\d")
 COARSE = re.compile(r"\d{4}(-\d\d)?")
 FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+#: How far clocks to the west are behind UTC.
+ZONES_WEST = timedelta(hours=12)
+#: Of something that may be yet to come.
+NO_END = Moment((datetime(9999, 1, 1, tzinfo=UTC) - FIRST) // MICROSECOND)
 #: Years outside of which no clock stands; the last ones cannot be shifted into another zone.
 YEARS = range(2, 9999)
 NOTHING: Json = {}
@@ -86,6 +90,27 @@ def first_moment(resource: Json, names: tuple[str, ...]) -> Moment | str:
             held = resource[name]
             return moment(held.get("start") if isinstance(held, dict) else held)
     return NO_TIME
+
+
+def latest_moment(resource: Json, names: tuple[str, ...]) -> Moment:
+    """The latest time that the first of those elements can mean; NO_END where it tells nothing.
+
+    A time without its zone may be that of the last zone west, a year or a month its own end.
+    """
+    held = next((resource[name] for name in names if name in resource), None)
+    text = word((held.get("start") or held.get("end")) if isinstance(held, dict) else held)
+    at = moment(text)
+    if isinstance(at, Moment):
+        return at
+    try:
+        if at == NO_DAY:
+            year, month = int(text[:4]), int(text[5:7] or 12)
+            end = datetime(year + month // 12, month % 12 + 1, 1, tzinfo=UTC)
+        else:
+            end = datetime.fromisoformat(text).replace(tzinfo=UTC) + ZONES_WEST
+    except (ValueError, OverflowError):
+        return NO_END
+    return Moment((end - FIRST) // MICROSECOND)
 
 
 def units(quantity: Json) -> tuple[str, ...]:

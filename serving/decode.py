@@ -12,6 +12,7 @@ import msgspec
 from serving.api import FIELD_NAMES, BatchRequest, PredictRequest
 from serving.cds.form import HOOK_FIELDS, Call, FeedbackRequest
 from serving.grade_form import GRADE_FIELDS, GradeRequest
+from serving.members import RepeatedError, check_once
 from serving.outcome_form import OUTCOME_FIELDS, OutcomesRequest
 from serving.refusal import RefusalError, bad_form, bad_value
 
@@ -69,11 +70,21 @@ def json_object(body: bytes) -> dict[str, Any]:
 
 def _decode(decoder: "msgspec.json.Decoder[Form]", body: bytes) -> Form:
     try:
-        return decoder.decode(body)
+        found = decoder.decode(body)
+        check_once(body)
     except msgspec.ValidationError as error:
         raise _misfit(str(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except RepeatedError as error:
+        raise _repeated(error.name) from None
+    except (ValueError, RecursionError):
         raise _malformed(body) from None
+    return found
+
+
+def _repeated(name: str) -> RefusalError:
+    """Which of the two is meant nobody can tell; the member is named only if it is one of ours."""
+    what = f"`{name}`" if name in _FIELDS else "a member"
+    return bad_form("repeated-member", "$", f"an object states {what} twice", "state each member once")
 
 
 def _misfit(message: str) -> RefusalError:
@@ -89,6 +100,8 @@ def _misfit(message: str) -> RefusalError:
         return bad_value("length-not-accepted", path, _lower(length.group(0)), "see the limits in docs/api.md")
     if message.startswith("Number out of range"):
         return _not_finite(path)
+    if message.startswith("Expected `str` matching"):
+        return bad_form("wrong-type", path, "the text does not have the documented form")
     types = _TYPES.match(message)
     return bad_form("wrong-type", path, _lower(types.group(0)) if types else "the type is not the documented one")
 

@@ -9,7 +9,7 @@ from math import isnan, nan
 
 from features.catalogue import Catalogue
 from features.course import COURSE_NUMBERS, LATEST_SECONDS, LOOKBACK_SECONDS, Event
-from features.fhir_types import Fact, PersonFact
+from features.fhir_types import UNDATED, Fact, PersonFact
 from features.given import DAY_MICROS, age_at
 from features.results import conversion
 from features.single import CourseInput, Observed
@@ -64,8 +64,9 @@ def intake(
     now: int,
     course_id: str,
     notebook: Notebook,
+    unclear: Sequence[Fact] = (),
 ) -> Intake:
-    """The course; in the notebook, what each fact was used for or why it was not."""
+    """The course; in the notebook, what each fact was used for or why it was not. unclear: grades that are no facts."""
     frame = Frame(plan.start, now)
     notebook.use("therapy", *(one.origin for one in plan.facts))
     therapy, therapy_notes = _therapy(catalogue, plan)
@@ -86,7 +87,7 @@ def intake(
         {name: numbers[name] for name in sorted(numbers)},
         _ordered([*seen, *events]),
     )
-    told = (*therapy_notes, *indication_notes, *dose_notes, *grading_notes)
+    told = (*therapy_notes, *indication_notes, *dose_notes, *grading_notes, *_not_counted(facts, unclear, frame))
     return Intake(course_id, course, told, comparators=dict(sorted(comparators.items())))
 
 
@@ -97,10 +98,16 @@ def _ordered(seen: Iterable[Observed]) -> tuple[Observed, ...]:
 
 
 def _therapy(catalogue: Catalogue, plan: Plan) -> tuple[str, tuple[Note, ...]]:
-    planned = (PLANNED,) if plan.planned else ()
+    stated = (
+        (PLANNED, plan.planned),
+        (notes.NEXT_DOSE_ORDERED, plan.next_dose),
+        (notes.START_BY_DAY, plan.by_day),
+        (notes.OTHER_THERAPY, plan.other),
+    )
+    told = tuple(note for note, holds in stated if holds)
     if plan.therapy in catalogue.classes:
-        return plan.therapy, (notes.THERAPY_IS_A_CLASS, *planned)
-    return (plan.therapy if plan.therapy in catalogue.therapies else ""), planned
+        return plan.therapy, (notes.THERAPY_IS_A_CLASS, *told)
+    return (plan.therapy if plan.therapy in catalogue.therapies else ""), told
 
 
 def _of_person(
@@ -227,6 +234,14 @@ def _events(facts: Sequence[Fact], frame: Frame, notebook: Notebook) -> tuple[li
         notebook.use(name, one.origin)
         unsure |= grade and one.grading != "ASTCT-2019"
     return found, (notes.GRADING_NOT_ASTCT,) if unsure else ()
+
+
+def _not_counted(facts: Iterable[Fact], unclear: Iterable[Fact], frame: Frame) -> tuple[Note, ...]:
+    """The caution where a grade of this course stands in the chart and not in the answer."""
+    known = (one for one in facts if one.kind == "event" and one.at.micros <= frame.now < frame.known(one))
+    doubtful = (one for one in unclear if one.text == UNDATED or one.at.micros <= frame.now)
+    left_out = (one for one in (*known, *doubtful) if one.key in HIGHEST_GRADE and frame.known(one) >= frame.start)
+    return (notes.GRADE_NOT_COUNTED,) if any(left_out) else ()
 
 
 def _no_event(one: Fact, value: float) -> str:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from features.concepts import Concepts
 from features.fhir import Reader, Reading
 from features.fhir_types import Fact, Moment, PersonFact
-from features.fhir_values import mapping, word
+from features.fhir_values import items, mapping, word
 from features.fhir_walk import Entry, walk
 from features.given import FIRST
 from serving.fhir_course import intake
@@ -62,9 +62,9 @@ def read_prefetch(
 
 
 def prefetch_states(prefetch: object, keys: Sequence[str]) -> Mapping[str, str]:
-    """What each of those keys came with: GIVEN, NO_DATA (null), FAILED (an OperationOutcome), UNREADABLE.
+    """What each of those keys came with: GIVEN, NO_DATA (null), FAILED, UNREADABLE.
 
-    A key that was not sent is not in it.
+    FAILED: an OperationOutcome, or a Bundle of nothing but one with an error. A key that was not sent is not in it.
     """
     held = mapping(prefetch)
     return {key: _state(held[key]) for key in keys if key in held}
@@ -74,7 +74,17 @@ def _state(value: object) -> str:
     if value is None:
         return NO_DATA
     kind = word(mapping(value).get("resourceType"))
-    return FAILED if kind == "OperationOutcome" else GIVEN if kind else UNREADABLE
+    if kind == "OperationOutcome" or (kind == "Bundle" and _is_failed_search(mapping(value))):
+        return FAILED
+    return GIVEN if kind else UNREADABLE
+
+
+def _is_failed_search(bundle: Mapping[str, object]) -> bool:
+    """Whether a Bundle holds nothing but the word that the search failed; a warning beside no match is no failure."""
+    held = [mapping(one.get("resource")) for one in items(bundle.get("entry"))]
+    if not held or any(word(one.get("resourceType")) != "OperationOutcome" for one in held):
+        return False
+    return any(word(issue.get("severity")) in ("error", "fatal") for one in held for issue in items(one.get("issue")))
 
 
 def _of_keys(prefetch: Mapping[str, object], pages: list[tuple[str, str]]) -> Iterator[Entry]:
@@ -103,13 +113,13 @@ def _read(
     notebook = Notebook()
     notebook.ignore_tally(reading.tally)
     catalogue = concepts.catalogue
-    found = plan(catalogue, reading.facts, now)
+    found = plan(catalogue, reading.facts, now, reading.unclear)
     _count_unused(found, reading.facts, now, notebook, concepts)
     person = _person(reading.people, who)
     missing = (*found.missing, *_missing(person, reading.facts))
     if found.status != COURSE:
         return FhirRead(found.status, ignored=notebook.reasons(), missing=missing)
-    made = intake(catalogue, found, person, reading.facts, now, course_id, notebook)
+    made = intake(catalogue, found, person, reading.facts, now, course_id, notebook, reading.unclear)
     start = FIRST + timedelta(microseconds=found.start)
     return FhirRead(COURSE, made, start, found.planned, notebook.pages(), notebook.reasons(), missing)
 

@@ -1,16 +1,19 @@
 """Which course a patient is on, or is about to begin, from the therapies charted as given and as ordered."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from features.catalogue import Catalogue
 from features.course import Event
+from features.fhir import ORDERS
 from features.fhir_types import Fact
-from features.given import DAY_MICROS, Given, Record, alike, courses_given, is_engaging, line, policy
+from features.given import DAY_MICROS, HOUR_MICROS, Given, Record, alike, courses_given, is_engaging, line, policy
 
 COURSE, NOT_CONCERNED, NOT_CLEAR = "course", "not-concerned", "not-clear"
 #: Orders that still stand; a completed one says that the therapy was given, and not when.
 STANDING = ("active", "on-hold", "draft")
+#: What was given is not yet to come: so far ahead a clock may be, or a day that is charted by its date in the east.
+CLOCK_AHEAD, DAY_AHEAD = HOUR_MICROS // 12, 14 * HOUR_MICROS
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +21,9 @@ class Plan:
     """What is asked about. status: COURSE, NOT_CONCERNED, or NOT_CLEAR for want of what `missing` names.
 
     start: microseconds since 1970. doses: times of the later doses. planned: ordered and not given yet, so that the
-    start is the index time. facts: the records and orders that this rests on.
+    start is the index time. facts: the records and orders that this rests on. by_day: of the start or the latest dose
+    the day alone is charted. other: another therapy is ordered too, or was given lately. next_dose: a further dose of
+    the running course is being ordered.
     """
 
     status: str
@@ -28,13 +33,48 @@ class Plan:
     planned: bool = False
     facts: tuple[Fact, ...] = ()
     missing: tuple[str, ...] = ()
+    by_day: bool = False
+    other: bool = False
+    next_dose: bool = False
 
 
-def plan(catalogue: Catalogue, facts: Sequence[Fact], now: int) -> Plan:
+def plan(catalogue: Catalogue, facts: Sequence[Fact], now: int, unclear: Sequence[Fact] = ()) -> Plan:
     """The course at that time, of therapies inside the product's question charted up to it.
 
     A draft order for another therapy than the running one comes first, then the running course, then a standing order.
+    unclear: therapies of which it cannot be told when or whether they were given; such a patient is concerned, too.
     """
+    ahead = [one for one in facts if one.kind == "therapy" and _is_ahead(one, now)]
+    doubtful = [
+        one
+        for one in (*unclear, *ahead)
+        if one.kind == "therapy" and is_engaging(one.key, catalogue) and _may_be_recent(one, now)
+    ]
+    found = _asked(catalogue, facts, now)
+    if found.status == NOT_CONCERNED and doubtful:
+        return Plan(NOT_CLEAR, facts=tuple(doubtful), missing=("time",))
+    if found.status != COURSE:
+        return found
+    charted = [one for one in facts if one.kind == "therapy" or is_therapy_order(catalogue, one)]
+    lately = [one for one in charted if _counts(catalogue, one, now) and _may_be_recent(one, now)]
+    return replace(found, other=any(not alike(one.key, found.therapy, catalogue) for one in (*lately, *doubtful)))
+
+
+def _is_ahead(fact: Fact, now: int) -> bool:
+    """Whether it is charted as given at a time that our clock has not reached yet."""
+    return now < fact.at.micros <= now + (DAY_AHEAD if fact.at.by_day else CLOCK_AHEAD)
+
+
+def _may_be_recent(fact: Fact, now: int) -> bool:
+    """Whether it was given, or ordered and still stands, so lately that the patient is concerned."""
+    if fact.resource not in ORDERS:
+        return _recent(fact.at.micros, now, "recent_days")
+    stands = (*STANDING, "completed") if fact.kind == "therapy" else STANDING
+    return fact.text in stands and _recent(fact.at.micros, now, "planned_days")
+
+
+def _asked(catalogue: Catalogue, facts: Sequence[Fact], now: int) -> Plan:
+    """The course as it is charted clearly."""
     given = [one for one in facts if one.kind == "therapy" and _counts(catalogue, one, now)]
     orders = [one for one in facts if is_therapy_order(catalogue, one) and _counts(catalogue, one, now)]
     found = courses_given(_records(given), catalogue)
@@ -43,7 +83,15 @@ def plan(catalogue: Catalogue, facts: Sequence[Fact], now: int) -> Plan:
     if draft:
         return _planned(catalogue, draft, now)
     if running is not None:
-        return Plan(COURSE, running.therapy, running.start, running.doses, facts=_of(running, given))
+        return Plan(
+            COURSE,
+            running.therapy,
+            running.start,
+            running.doses,
+            facts=_of(running, given),
+            by_day=_is_by_day(running),
+            next_dose=any(one.text == "draft" for one in orders) and _is_stepped(catalogue, running.therapy),
+        )
     open_orders = [one for one in orders if _is_open(catalogue, one, found, now)]
     standing = [one for one in open_orders if one.text in STANDING]
     if standing:
@@ -67,6 +115,17 @@ def _records(given: Sequence[Fact]) -> list[Record]:
 
 def _of(course: Given, given: Sequence[Fact]) -> tuple[Fact, ...]:
     return tuple(given[one.place] for one in course.records)
+
+
+def _is_stepped(catalogue: Catalogue, therapy: str) -> bool:
+    known = therapy in catalogue.therapies or therapy in catalogue.classes
+    return known and catalogue.schedule(therapy) == "step-up"
+
+
+def _is_by_day(course: Given) -> bool:
+    """Whether the start or the latest dose rests on records without a time of day alone."""
+    times = (course.start, *course.doses[-1:])
+    return any(all(one.by_day for one in course.records if one.at == at) for at in times)
 
 
 def _recent(at: int, now: int, key: str) -> bool:

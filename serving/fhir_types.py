@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from features.fhir_types import MAPPED, Origin, Tally
 from serving.intake import Intake
@@ -18,8 +18,8 @@ class FhirRead:
     used: input -> the resources it rests on, in order. Inputs are "therapy", "indication", analytes, events and course
     columns.
     ignored: reason -> how many things stated by the resources were not used.
-    missing: what a course needs and nothing stated: "patient", "observations"; of one that is not clear, "therapy" or
-    "start".
+    missing: what a course needs and nothing stated: "patient", "observations"; of one that is not clear, "therapy",
+    "start" or "time".
     more_pages: (prefetch key or "bundle", address) of every next page that was not sent.
     """
 
@@ -31,6 +31,13 @@ class FhirRead:
     ignored: Mapping[str, int] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
     more_pages: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def index(self) -> datetime | None:
+        """The index time, to the second; None without a course."""
+        if self.start is None or self.intake is None:
+            return None
+        return self.start + timedelta(seconds=self.intake.course.index_seconds)
 
     @property
     def basis(self) -> tuple[Origin, ...]:

@@ -11,7 +11,7 @@ from functools import cached_property, partial
 
 import msgspec
 from anyio import to_thread
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from audit.ledger import Ledger
 from features.catalogue import Catalogue
@@ -28,13 +28,14 @@ from serving.log import LOGGER, failure
 from serving.noted import NOTED, Noted
 from serving.operation_outcome import told
 from serving.outcome_form import OutcomesRequest
+from serving.ready import Readiness, ask_writer
 from serving.recorded import ASKED, Asked, Recorder, recorder
 from serving.records import records
 from serving.refusal import RefusalError
+from serving.sending import Held, Watched, reply
 from serving.shadow import Shadow
 from serving.trust import scan
 from serving.trust.caller import CALLER, NOBODY
-from serving.trust.cors import Headers
 from serving.trust.gatekeeper import Gatekeeper, gatekeeper
 
 #: Address -> the method it takes; HEAD goes where GET goes.
@@ -63,13 +64,6 @@ STAND_INS = {
     "/outcomes": b'{"outcomes":[]}',
 }
 _QUIET = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})
-_SECURITY = [
-    (b"content-security-policy", b"default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cache-control", b"no-store"),
-]
 #: Bodies above this many bytes are checked in a thread, so that a long check holds nobody else up.
 _CHECKED_AT_ONCE = 64 << 10
 _PASSED = "crs_risk.passed"
@@ -103,6 +97,7 @@ class Front:
         recorder: Callable[[], Recorder] = recorder,
         shadow: Callable[[], Shadow | None] = lambda: None,
         ledger: Callable[[], Ledger] = records,
+        ask_writer: Callable[[], None] = ask_writer,
     ) -> None:
         self.app = app
         self.catalogue = catalogue
@@ -111,16 +106,17 @@ class Front:
         self.recorder = recorder
         self.shadow = shadow
         self.ledger = ledger
+        self.ask_writer = ask_writer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan" or _PASSED in scope:
             await self.app(scope, receive, send)
         elif scope["type"] == "http":
-            await self._answer({**scope, _PASSED: True}, receive, _Watched(send, self.gatekeeper().headers(scope)))
+            await self._answer({**scope, _PASSED: True}, receive, Watched(send, self.gatekeeper().headers(scope)))
         else:
             await send({"type": "websocket.close", "code": 1003})
 
-    async def _answer(self, scope: Scope, receive: Receive, send: "_Watched") -> None:
+    async def _answer(self, scope: Scope, receive: Receive, send: Watched) -> None:
         began = time.perf_counter()
         note = ""
         try:
@@ -129,12 +125,12 @@ class Front:
             error = await self._told(scope, refused)
             note = f" {error.code} {error.reason}".rstrip()
             content, media = told(scope["path"], error)
-            await _reply(send, error.http_status, content, media, [*_allow(scope, error), *error.headers])
+            await reply(send, error.http_status, content, media, [*_allow(scope, error), *error.headers])
         except Exception as error:  # the last stop: what went wrong is logged without its text, and answered as 500
             note = f" {failure(error)}"
             if send.status:
                 raise
-            await _reply(send, 500, *told(scope["path"], refusal.internal()))
+            await reply(send, 500, *told(scope["path"], refusal.internal()))
         finally:
             _log(scope, send.status, time.perf_counter() - began, note)
 
@@ -151,36 +147,50 @@ class Front:
             return refusal.not_recorded()
         return error
 
-    async def _route(self, scope: Scope, receive: Receive, send: "_Watched") -> None:
+    async def _route(self, scope: Scope, receive: Receive, send: Watched) -> None:
         path = scope["path"]
-        if path not in ROUTES:
+        hooks = self.gatekeeper().settings.hooks
+        if path not in ROUTES or not services.is_enabled(path, hooks):
             raise refusal.not_found()
         if (leave := self.gatekeeper().preflight(scope, _methods(path))) is not None:
-            await _reply(send, 200, b"", b"text/plain", leave)
+            await reply(send, 200, b"", b"text/plain", leave)
             return
         if scope["method"] not in _methods(path):
             raise refusal.wrong_method(ROUTES[path])
-        CALLER.set(await self.gatekeeper().admit(scope))
+        caller = await self.gatekeeper().admit(scope)
+        CALLER.set(caller)
+        with self.gatekeeper().working_for(caller):
+            await self._admitted(scope, receive, send)
+
+    async def _admitted(self, scope: Scope, receive: Receive, send: Watched) -> None:
+        path = scope["path"]
         if path == services.DISCOVERY:
-            await _reply(send, 200, services.discovery(self.catalogue()))
+            hooks = self.gatekeeper().settings.hooks
+            await reply(send, 200, services.discovery(self.catalogue(), hooks))
         elif path in services.BODY_LIMITS:
             await self._at_desk(scope, receive, send)
         elif path in BODY_LIMITS:
             await self._predict(scope, receive, send)
         elif path in ("/", "/page.css", "/model"):
             await self._own_page(path, send)
+        elif path == "/readyz" and not await to_thread.run_sync(self._readiness.look):
+            raise refusal.not_ready()
         else:
             await self.app(scope, receive, send)
 
-    async def _own_page(self, path: str, send: "_Watched") -> None:
-        if path == "/model":
-            await _reply(send, 200, msgspec.json.encode(self.answerer().facts))
-        elif path == "/":
-            await _reply(send, 200, page.index(self.answerer()), b"text/html; charset=utf-8")
-        else:
-            await _reply(send, 200, page.style(), b"text/css; charset=utf-8")
+    @cached_property
+    def _readiness(self) -> Readiness:
+        return Readiness(self.answerer, self.ask_writer)
 
-    async def _predict(self, scope: Scope, receive: Receive, send: "_Watched") -> None:
+    async def _own_page(self, path: str, send: Watched) -> None:
+        if path == "/model":
+            await reply(send, 200, msgspec.json.encode(self.answerer().facts))
+        elif path == "/":
+            await reply(send, 200, page.index(self.answerer()), b"text/html; charset=utf-8")
+        else:
+            await reply(send, 200, page.style(), b"text/css; charset=utf-8")
+
+    async def _predict(self, scope: Scope, receive: Receive, send: Watched) -> None:
         body.check_media(scope)
         path, began = scope["path"], time.perf_counter()
         given = await self._body(scope, receive, BODY_LIMITS[path])
@@ -192,7 +202,7 @@ class Front:
             CHECKED.set(await self._check(path, given))
         ASKED.set(Asked(path, given, began, CALLER.get()))
         scope, receive = body.replaced(scope, receive, STAND_INS[path])
-        held, noted = _Held(send), list[Noted]()
+        held, noted = Held(send), list[Noted]()
         NOTED.set(noted)
         await self.app(scope, receive, held)
         if held.refused:
@@ -204,7 +214,7 @@ class Front:
     def _desk(self) -> Desk:
         return Desk(self.catalogue(), self.answerer, self.gatekeeper(), self.recorder, self.ledger)
 
-    async def _at_desk(self, scope: Scope, receive: Receive, send: "_Watched") -> None:
+    async def _at_desk(self, scope: Scope, receive: Receive, send: Watched) -> None:
         """A call of CDS Hooks or FHIR: answered here, by the same answerer and into the same ledger."""
         body.check_media(scope, body.FHIR_MEDIA)
         path, began = scope["path"], time.perf_counter()
@@ -212,7 +222,7 @@ class Front:
         noted = list[Noted]()
         NOTED.set(noted)
         sent = await self._desk.reply(Asked(path, given, began, CALLER.get()), scope)
-        await _reply(send, 200, sent.content, sent.media, sent.headers)
+        await reply(send, 200, sent.content, sent.media, sent.headers)
         if (shadow := self.shadow()) is not None:
             shadow.later(noted)
 
@@ -239,47 +249,6 @@ def checked(catalogue: Catalogue, path: str, given: bytes) -> tuple[Intake, ...]
     return take_batch(catalogue, batch_request(given))
 
 
-class _Held:
-    """Passes an answer on, and holds back an error that BentoML made, so that all errors have one shape."""
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self.refused = 0
-
-    async def __call__(self, message: Message) -> None:
-        if message["type"] == "http.response.start" and message["status"] >= 400:
-            self.refused = message["status"]
-        if not self.refused:
-            await self._send(message)
-
-
-class _Watched:
-    """Adds the security headers and remembers the status; 0 until one was sent."""
-
-    def __init__(self, send: Send, more: Headers) -> None:
-        self._send = send
-        self._headers = [*_SECURITY, *more]
-        self.status = 0
-
-    async def __call__(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            message = {**message, "headers": [*message.get("headers", ()), *self._headers]}
-        await self._send(message)
-
-
-async def _reply(
-    send: Send,
-    status: int,
-    content: bytes,
-    media: bytes = b"application/json",
-    headers: list[tuple[bytes, bytes]] | None = None,
-) -> None:
-    shown = [(b"content-type", media), (b"content-length", str(len(content)).encode()), *(headers or ())]
-    await send({"type": "http.response.start", "status": status, "headers": shown})
-    await send({"type": "http.response.body", "body": content})
-
-
 def _methods(path: str) -> tuple[str, ...]:
     return ("GET", "HEAD") if ROUTES[path] == "GET" else ("POST",)
 
@@ -295,4 +264,5 @@ def _log(scope: Scope, status: int, seconds: float, note: str) -> None:
         return
     place = path if path in ROUTES else "(unknown address)"
     verb = method if method in ("GET", "HEAD", "POST") else "(other method)"
-    LOGGER.info("%s %s %d %.1f ms%s", verb, place, status, seconds * 1e3, note)
+    call = {"method": verb, "route": place, "status": status, "ms": round(seconds * 1e3, 1), "note": note.strip()}
+    LOGGER.info("%s %s %d %.1f ms%s", verb, place, status, seconds * 1e3, note, extra={"call": call})

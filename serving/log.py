@@ -1,12 +1,19 @@
 """One line per call, with its route, status and time; never an address, a body, or the text of a foreign exception."""
 
+import json
 import logging
 import sys
 import time
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 
+from features.errors import UsageError
+
 LOGGER = logging.getLogger("crs_risk")
+#: Names how lines are written: TEXT, which is the default, or JSON, one object per line.
+VARIABLE = "CRS_RISK_LOG"
+TEXT, JSON = "text", "json"
 
 
 class Scrubbed(logging.Formatter):
@@ -20,21 +27,41 @@ class Scrubbed(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
-        head = f"{self.formatTime(record)} {record.levelname} {record.name}"
+        return f"{self.formatTime(record)} {record.levelname} {record.name} {self.said(record)}"
+
+    @staticmethod
+    def said(record: logging.LogRecord) -> str:
+        """What may be told of a record, on one line."""
         if record.exc_info and record.exc_info[1]:
-            return f"{head} {failure(record.exc_info[1])}"
+            return failure(record.exc_info[1])
         if record.name.startswith(LOGGER.name) or record.levelno < logging.WARNING:
-            return f"{head} {' '.join(record.getMessage().split())}"
-        return f"{head} a message from {Path(record.pathname).name} line {record.lineno} is withheld"
+            return " ".join(record.getMessage().split())
+        return f"a message from {Path(record.pathname).name} line {record.lineno} is withheld"
 
 
-def configure() -> None:
+class ScrubbedJson(Scrubbed):
+    """The same as one JSON object per line; of a call also its parts, which the record carries as `call`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        head = {"time": self.formatTime(record), "level": record.levelname, "logger": record.name}
+        return json.dumps({**head, "message": self.said(record), **getattr(record, "call", {})})
+
+
+def form(environment: Mapping[str, str]) -> str:
+    """TEXT or JSON; UsageError for any other word."""
+    word = environment.get(VARIABLE) or TEXT
+    if word not in (TEXT, JSON):
+        raise UsageError(VARIABLE, "not a form of log lines", f"use {TEXT} or {JSON}")
+    return word
+
+
+def configure(form: str = TEXT) -> None:
     """Send this product's lines and the warnings of its libraries to standard error, scrubbed.
 
     Call it once all libraries are imported: BentoML and others bring handlers of their own, which are taken away.
     """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(Scrubbed())
+    handler.setFormatter(ScrubbedJson() if form == JSON else Scrubbed())
     for one in logging.root.manager.loggerDict.values():
         if isinstance(one, logging.Logger):
             one.handlers[:] = []

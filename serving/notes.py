@@ -32,6 +32,26 @@ THERAPY_IS_A_CLASS = Note(
 INDICATION_UNKNOWN = Note(
     "indication-unknown", "The indication is not known; rates over all indications of the therapy were used."
 )
+START_BY_DAY = Note(
+    "start-by-day",
+    "The infusion or the latest dose is charted by its day alone: hours count from the beginning of that day in UTC, "
+    "and may be off by a day.",
+)
+OTHER_THERAPY = Note(
+    "other-therapy",
+    "Another T-cell-engaging therapy is ordered, was given lately or is charted without a clear time: this answer is "
+    "not about that one.",
+)
+NEXT_DOSE_ORDERED = Note(
+    "next-dose-ordered",
+    "A further dose is being ordered: hours and risks count from the latest dose that was given, and not from the one "
+    "that is being ordered.",
+)
+GRADE_NOT_COUNTED = Note(
+    "grade-not-counted",
+    "CRS or ICANS is charted without a grade, without a clear time, for today without a time of day or as one of "
+    "several possible diagnoses, and was not counted: the answer is as if it were not there.",
+)
 STEP_DOSE_IGNORED = Note(
     "step-dose-ignored", "Step-up doses were sent for a therapy that is given once; times count from the infusion."
 )

@@ -3,27 +3,37 @@
 from msgspec import structs
 
 from audit import outcome
+from audit.events import Kind
 from audit.ledger import Ledger
 from serving.outcome_form import Fault, OutcomeForm, OutcomesAnswer, OutcomeShown, OutcomesRequest, Place
+from serving.tenants import hidden
 
 REFUSED = "refused"
 
 
-def record(ledger: Ledger, request: OutcomesRequest) -> OutcomesAnswer:
+def record(ledger: Ledger, request: OutcomesRequest, tenant: str = "") -> OutcomesAnswer:
     """Append every outcome that keeps the rules; LedgerError where the ledger cannot be written.
 
+    tenant: of the caller; a prediction that was another's is not known to it.
     What was recorded before such an error stays recorded: the same request may be sent again.
     """
-    shown = tuple(_record(ledger, form, f"$.outcomes[{place}]") for place, form in enumerate(request.outcomes))
+    shown = tuple(_record(ledger, form, f"$.outcomes[{place}]", tenant) for place, form in enumerate(request.outcomes))
     refused = sum(one.status == REFUSED for one in shown)
     return OutcomesAnswer(shown, len(shown) - refused, refused)
 
 
-def _record(ledger: Ledger, form: OutcomeForm, path: str) -> OutcomeShown:
+def _record(ledger: Ledger, form: OutcomeForm, path: str, tenant: str) -> OutcomeShown:
     report = outcome.Report(**structs.asdict(form))
     try:
+        _check_own(ledger, report.prediction_id, tenant)
         taken = outcome.record(ledger, report)
     except outcome.OutcomeError as error:
         return OutcomeShown(REFUSED, error=Fault(error.code, f"{path}.{error.place}", error.problem, error.remedy))
     place = Place(taken.receipt.sequence, taken.receipt.hash)
     return OutcomeShown(taken.status, prediction_id=report.prediction_id, record=place)
+
+
+def _check_own(ledger: Ledger, prediction: str, tenant: str) -> None:
+    """The same refusal as of a prediction that was never made."""
+    if tenant and hidden(ledger.find(prediction, Kind.PREDICTION), tenant):
+        raise outcome.OutcomeError("prediction-unknown", "prediction_id", "the ledger has no such prediction")

@@ -1,9 +1,11 @@
 """The service's own front page: what it is, which model answers, and where to read on. No script, no other origin."""
 
+from collections.abc import Mapping
 from functools import cache
 from html import escape
 from pathlib import Path
 from string import Template
+from typing import Any
 
 from serving.answerer import Answerer
 
@@ -39,7 +41,15 @@ def _warnings(answerer: Answerer) -> list[str]:
     return [*said, *(note.text for note in answerer.standing)]
 
 
-def _row(outcome: dict[str, object]) -> str:
+def _row(outcome: dict[str, Any]) -> str:
     basis = "trained on data" if outcome["basis"] == "model" else "published rates alone"
-    cells = (outcome["label"], f"{outcome['horizon_days']} days", f"{outcome['horizon_days_step_up']} days", basis)
+    days = (f"{outcome['horizon_days']} days", f"{outcome['horizon_days_step_up']} days")
+    cells = (outcome["label"], *days, basis, *_bands(outcome.get("thresholds")))
     return f"<tr>{''.join(f'<td>{escape(str(cell))}</td>' for cell in cells)}</tr>"
+
+
+def _bands(held: Mapping[str, float] | None) -> tuple[str, str]:
+    """From which probability on the two upper bands begin."""
+    if held is None:
+        return "not stated", "not stated"
+    return f"{100 * held['intermediate_from']:.1f} %", f"{100 * held['high_from']:.1f} %"

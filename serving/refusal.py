@@ -114,6 +114,16 @@ def too_slow() -> RefusalError:
     return RefusalError(504, "timeout", "$", "the answer took too long", "send fewer courses, or try again")
 
 
+def too_late() -> RefusalError:
+    """503: the time in which an EHR waits is over. Silence would say that the patient is not concerned."""
+    return _later(RefusalError(503, "timeout", "$", "the answer took too long", "try again"), 1.0, "")
+
+
+def not_ready() -> RefusalError:
+    """503 of the probe: the service is alive, and what it answered could not be recorded."""
+    return _later(RefusalError(503, "not-ready", "$", "the ledger cannot be written", "see the service's log"), 2.0, "")
+
+
 def internal() -> RefusalError:
     return RefusalError(
         500, "internal-error", "$", "the service could not answer", "report the time of the call to its operator"

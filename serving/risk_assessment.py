@@ -18,7 +18,8 @@ from features.fhir_values import UCUM, moment, word
 from features.fhir_walk import walk
 from features.given import FIRST
 from serving.answer import Answer, Model, Risk
-from serving.cds.words import percent, plain
+from serving.cds.plain import plain
+from serving.cds.words import lacking, percent
 from serving.fhir_in import read_bundle
 from serving.fhir_therapy import NOT_CONCERNED
 from serving.fhir_types import FhirRead
@@ -41,12 +42,16 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """patient: the reference of the one Patient in the Bundle. at: the index time. now: when it was asked."""
+    """patient: the reference of the one Patient in the Bundle. at: the index time. now: when it was asked.
+
+    encounter: the reference of the one Encounter in the Bundle, "" where there is none or are several.
+    """
 
     read: FhirRead
     patient: str
     at: datetime
     now: datetime
+    encounter: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,7 @@ def question(concepts: Concepts, body: Mapping[str, Any], now: datetime) -> Ques
         raise bad_value("value-not-accepted", "$.resourceType", "expected a Bundle", "send all resources in one Bundle")
     at = _index(body, now)
     read = read_bundle(concepts, body, at)
-    return Question(read, _patient(body), at, now)
+    return Question(read, _patient(body), at, now, _encounter(body))
 
 
 def _index(body: Mapping[str, Any], now: datetime) -> datetime:
@@ -101,11 +106,22 @@ def _patient(body: Mapping[str, Any]) -> str:
     raise AssertionError("a Bundle that was read has a patient")
 
 
+def _encounter(body: Mapping[str, Any]) -> str:
+    """The stay that the question is of can be told only where the Bundle holds one."""
+    found = {
+        f"Encounter/{own}" if (own := word(one.resource.get("id"))) else one.full_url
+        for one in walk(body)
+        if one.kind == "Encounter"
+    }
+    return found.pop() if len(found) == 1 else ""
+
+
 def bundle(form: Form, answer: Answer) -> bytes:
     """The answer as FHIR: status final where it was evaluated, else cancelled, with the reasons as notes."""
     evaluated = answer.status == "evaluated"
     notes = [note.text for note in (*answer.not_evaluated, *answer.cautions)]
     notes += [f"{risk.label}: {_STATUS[risk.status]}." for risk in answer.risks if risk.status != "evaluated"]
+    notes += [f"Missing: {'; '.join(map(lacking, answer.missing))}."] if answer.missing else []
     predictions = [_prediction(form, answer, risk) for risk in answer.risks if risk.status == "evaluated"]
     more: Json = {"prediction": predictions} if predictions else {}
     status = "final" if evaluated else "cancelled"
@@ -140,7 +156,8 @@ def _risk_assessment(form: Form, name: str, status: str) -> Json:
         "occurrenceDateTime": form.question.at.isoformat(timespec="seconds"),
         "performer": {"reference": f"urn:uuid:{form.device}"},
     }
-    return {**held, "basis": form.sources} if form.sources else held
+    stay = {"encounter": {"reference": form.question.encounter}} if form.question.encounter else {}
+    return {**held, **stay, "basis": form.sources} if form.sources else {**held, **stay}
 
 
 def _prediction(form: Form, answer: Answer, risk: Risk) -> Json:

@@ -21,6 +21,7 @@ from audit.wire import SOCKET
 from audit.writer import Writer
 from features.errors import BundleError, CatalogueError, CrsRiskError, LedgerError, StoreError, UsageError
 from features.home import VARIABLE, Home
+from serving import log
 from serving.recording import recording
 from serving.trust import start, tls
 from serving.trust.tls import Certificate
@@ -50,10 +51,12 @@ def serve(
     certificate: for TLS without a proxy.
     """
     _prepare(home)
+    lines = log.form(os.environ)
     settings = start.settle(home, host, trust)
     tls.tell_workers(certificate)
     _check(home)
     start.prepare(home, settings)
+    log.configure(lines)
     with _listen(host, port) as listener, recording(home, workers) as writer:
         _Supervisor(listener, workers, on_ready, writer, "https" if certificate else "http").run()
 

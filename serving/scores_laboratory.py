@@ -10,7 +10,8 @@ from serving.score_inputs import Found, Seen, inputs, six
 from serving.score_parts import computed, lacking, timing
 from serving.score_shape import Gap, Score
 
-_RATIOS = {
+#: Score -> the values that it is made of.
+RATIOS = {
     "easix": ("ldh", "creatinine", "platelets"),
     "s_easix": ("ldh", "platelets"),
     "m_easix": ("ldh", "crp", "platelets"),
@@ -19,7 +20,7 @@ _RATIOS = {
 
 def ratio(key: str, seen: Seen, other_therapy: bool) -> Score:
     """EASIX, s-EASIX or m-EASIX, with its log2; a published threshold counts at its own time point only."""
-    found = _positive(seen.find(key, _RATIOS[key]))
+    found = _positive(seen.find(key, RATIOS[key]))
     if found.gaps:
         return lacking(key, found.gaps)
     values = [held.value for held in found.values.values()]

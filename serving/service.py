@@ -18,6 +18,7 @@ from serving.recorded import ASKED, recorder
 from serving.records import records
 from serving.shadow import loaded_shadow
 from serving.store import loaded
+from serving.trust.caller import CALLER
 from serving.trust.gatekeeper import gatekeeper
 
 THREADS = 4
@@ -70,7 +71,7 @@ class CrsRisk:
     @bentoml.api  # type: ignore[untyped-decorator]
     def outcomes(self, outcomes: list[dict[str, Any]]) -> dict[str, Any]:
         """What became of predictions, each joined by its prediction_id and recorded in the ledger."""
-        return _ready(lambda: msgspec.json.encode(reported.record(records(), REPORTED.get())))  # type: ignore[no-any-return]
+        return _ready(lambda: msgspec.json.encode(reported.record(records(), REPORTED.get(), CALLER.get().tenant)))  # type: ignore[no-any-return]
 
 
 def _ready(answer: Callable[[], bytes]) -> Any:

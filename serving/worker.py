@@ -45,7 +45,7 @@ def tell(status: int, **message: object) -> None:
 def main(listener: int, lifeline: int, status: int) -> int:
     """Serve until told to end; returns the exit code."""
     threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
-    log.configure()
+    log.configure(log.form(os.environ))  # a word that is none has ended the start before
     door = socket.socket(fileno=listener)
     try:
         application = _application(door)
@@ -77,7 +77,7 @@ def _application(door: socket.socket) -> ASGIApp:
     from serving.service import SERVICE, application
 
     server_context.service_name = server_context.bento_name = SERVICE.name
-    log.configure()
+    log.configure(log.form(os.environ))
     server_context.service_type = "entry_service"
     server_context.service_routes = [api.route for api in SERVICE.apis.values()]
     return application()

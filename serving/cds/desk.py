@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 from anyio import CapacityLimiter, to_thread
@@ -20,16 +20,14 @@ from features.concepts import Concepts, concepts
 from features.errors import LedgerError
 from serving import decode, refusal, risk_assessment
 from serving.answerer import Answerer
-from serving.cds import check, feedback, state
+from serving.cds import check, feedback, reading, state
 from serving.cds.card import Card, Cards
 from serving.cds.cards import Place, card_of, unclear_card
 from serving.cds.fetch import Access, Fetched, Fetcher, next_pages
 from serving.cds.form import Call
-from serving.cds.services import BY_FEEDBACK_PATH, BY_PATH, KEYS, PATIENT, RISK_ASSESSMENT, prefetch
-from serving.fhir_in import read_prefetch
+from serving.cds.services import BY_FEEDBACK_PATH, BY_PATH, KEYS, RISK_ASSESSMENT, prefetch, query
 from serving.fhir_therapy import COURSE, NOT_CONCERNED
 from serving.fhir_types import FhirRead
-from serving.intake import Intake
 from serving.log import LOGGER
 from serving.operation_outcome import FHIR_JSON, JSON
 from serving.recorded import Asked, Recorder
@@ -37,8 +35,6 @@ from serving.trust.gatekeeper import Gatekeeper
 
 Result = TypeVar("Result")
 Content = tuple[bytes, Receipt | None]
-#: Within this time a call is answered, or refused with 504.
-SECONDS = 30.0
 #: Calls of one worker that are worked on at the same moment.
 THREADS = 4
 NOTHING_FETCHED = Fetched({}, frozenset())
@@ -88,10 +84,10 @@ class Desk:
         """The answer once it is recorded; a Refusal where there is none, 503 where it could not be recorded."""
         base = self.settings.base or _own_address(scope)
         try:
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(self.settings.hooks.seconds_to_answer):
                 content, receipt = await self._content(asked, base)
         except TimeoutError:
-            raise refusal.too_slow() from None
+            raise refusal.too_late() from None
         except LedgerError as error:
             LOGGER.error("%s", error)
             raise refusal.not_recorded() from None
@@ -121,15 +117,10 @@ class Desk:
         call = decode.hook_call(asked.given)
         service = BY_PATH[asked.route]
         check.check_call(call, service)
-        templates = prefetch(self.catalogue)
-        wanted = {
-            key: templates[key].replace("{{context.patientId}}", call.context.patientId)
-            for key in state.unsatisfied(call.prefetch)
-        }
+        templates, today = prefetch(self.catalogue, self.settings.hooks.days), self.now().date()
+        wanted = {key: query(templates[key], call.context.patientId, today) for key in state.unsatisfied(call.prefetch)}
         pages = tuple((key, url) for key in KEYS if key in call.prefetch for url in next_pages(call.prefetch[key]))
-        more = {"hook_instance": call.hookInstance.lower(), "service": service.id}
-        asked = replace(asked, hook=service.hook, patient=call.context.patientId, more=more)
-        return Told(asked, call, wanted, pages)
+        return Told(reading.called(asked, call, service), call, wanted, pages)
 
     async def _fetched(self, told: Told) -> Fetched:
         call = told.call
@@ -142,39 +133,22 @@ class Desk:
 
     def _cards(self, told: Told, fetched: Fetched, base: str) -> Content:
         call = told.call
-        held = _joined(call.prefetch, fetched.held, told.wanted)
-        read = self._course(call, held)
+        held, now = reading.joined(call.prefetch, fetched.held), self.now()
+        read = reading.course(self.concepts, call, held, now)
         absent = state.unsatisfied(held)
         place = Place(
             base, call.context.patientId, self.answerer().model.version, absent, bool(fetched.unread - set(absent))
         )
-        asked = _with_sources(told.asked, read, sorted(fetched.held))
+        asked = reading.with_sources(replace(told.asked, now=now, fetched=fetched.held), read)
         if read.status == COURSE:
             return self._answered(asked, read, place)
         card = None if read.status == NOT_CONCERNED else unclear_card(str(uuid.uuid4()), read, place)
         content = _encoded(card)
         return content, self.recorder().unscored(asked, read.status, content, card.uuid if card else "")
 
-    def _course(self, call: Call, held: Mapping[str, Any]) -> FhirRead:
-        """What the data say; Refusal 412 where what is needed is not there, 422 where it is another patient's."""
-        drafts = check.drafts(call)
-        server = "" if call.fhirServer is UNSET else call.fhirServer
-        missing = state.required(held)
-        read = read_prefetch(
-            self.concepts, {**held}, self.now(), call.context.patientId, server, drafts, call.context.patientId
-        )
-        if drafts is not None and read.status == COURSE:  # the order itself says which therapy it is
-            missing = tuple(one for one in missing if one != state.ONE_OF_THERAPIES)
-        if PATIENT in read.missing and PATIENT not in missing:
-            missing = (PATIENT, *missing)
-        if missing:
-            raise state.precondition(missing)
-        return read
-
     def _answered(self, asked: Asked, read: FhirRead, place: Place) -> Content:
         by = self.answerer()
-        assert read.intake is not None  # a course has one
-        (answered,) = by.answered([named_course(read, place.patient)])
+        (answered,) = by.answered([reading.named_course(read, place.patient)])
         content = _encoded(card_of(answered.answer, read, self.catalogue, place))
         return content, self.recorder().record(asked, (answered,), (content,), by)[0]
 
@@ -182,19 +156,18 @@ class Desk:
         request = decode.feedback_request(asked.given)
         times = check.check_feedback(request)
         by = feedback.By(BY_FEEDBACK_PATH[asked.route].id, self.recorder().reporter(asked.caller))
-        return feedback.record(self.ledger(), request, times, by), None
+        return feedback.record(self.ledger(), request, times, by, self.recorder().keeper), None
 
     def _risk(self, asked: Asked) -> Content:
         question = risk_assessment.question(self.concepts, decode.json_object(asked.given), self.now())
         read, by = question.read, self.answerer()
-        patient = question.patient.removeprefix("Patient/")
-        asked = _with_sources(replace(asked, patient=patient), read, [])
+        asked = reading.of_question(asked, question)
         form = risk_assessment.Form(by.model, self.settings.fhir.probability, question)
         if read.status != COURSE:
             name = str(uuid.uuid4())
             content = risk_assessment.without_answer(form, name)
             return content, self.recorder().unscored(asked, read.status, content, name)
-        (answered,) = by.answered([named_course(read, patient)])
+        (answered,) = by.answered([reading.named_course(read, reading.patient_of(question))])
         content = risk_assessment.bundle(form, answered.answer)
         return content, self.recorder().record(asked, (answered,), (content,), by)[0]
 
@@ -203,28 +176,6 @@ def _own_address(scope: Scope) -> str:
     """The address that a call came in by, where no public one is set; never what the caller says of it."""
     host, port = scope.get("server") or ("127.0.0.1", 3000)
     return f"{scope.get('scheme', 'http')}://{f'[{host}]' if ':' in host else host}:{port}"
-
-
-def named_course(read: FhirRead, patient: str) -> Intake:
-    """The course under a name that stays the same from call to call: one patient may have several."""
-    assert read.intake is not None  # a course has one
-    assert read.start is not None
-    began = "planned" if read.planned else read.start.isoformat()
-    return replace(read.intake, course_id=f"{patient} {read.intake.course.therapy} {began}")
-
-
-def _joined(sent: Mapping[str, Any], fetched: Mapping[str, Any], wanted: Mapping[str, str]) -> dict[str, Any]:
-    """What was sent, and what was fetched in its place, or beside it where it was a further page."""
-    held = {key: value for key, value in sent.items() if key not in fetched or key not in wanted}
-    beside = {f"{key}+": value for key, value in fetched.items() if key in held}
-    return {**held, **beside, **{key: value for key, value in fetched.items() if key not in held}}
-
-
-def _with_sources(asked: Asked, read: FhirRead, fetched: list[str]) -> Asked:
-    """The call with what its record says of the resources that were used, and of what was not."""
-    sources = tuple(f"{one.reference}/_history/{one.version}" if one.version else one.reference for one in read.basis)
-    more = {**asked.more, "fetched": fetched, "ignored": dict(read.ignored), "planned": read.planned}
-    return replace(asked, sources=sources, more=more)
 
 
 def _encoded(card: Card | None) -> bytes:

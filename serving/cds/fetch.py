@@ -16,6 +16,7 @@ import httpx
 import msgspec
 
 from features.fhir_walk import walk
+from serving.members import check_once
 from serving.refusal import RefusalError
 from serving.trust import scan
 from serving.trust.settings import Fhir, Limits
@@ -71,10 +72,13 @@ class Fetcher:
         )
         async with session as client:
             tasks = [asyncio.create_task(self._all_pages(client, base, address)) for _, address in wanted]
-            if tasks:
-                await asyncio.wait(tasks, timeout=self.settings.timeout_seconds)
-            found = [_result(task) for task in tasks]
-            await asyncio.gather(*tasks, return_exceptions=True)
+            try:
+                if tasks:
+                    await asyncio.wait(tasks, timeout=self.settings.timeout_seconds)
+                found = [_result(task) for task in tasks]
+            finally:  # also where the call itself was ended meanwhile
+                _end(tasks)
+                await asyncio.gather(*tasks, return_exceptions=True)
         return _together([key for key, _ in wanted], found)
 
     async def _all_pages(self, client: httpx.AsyncClient, base: str, address: str) -> tuple[list[Any], bool]:
@@ -98,6 +102,7 @@ class Fetcher:
                 content = await self._received(answer)
             scan.check(content, self.limits.depth, self.limits.entries)
             document = msgspec.json.decode(content)
+            check_once(content)
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, RecursionError, RefusalError):
             return None
         failed = not isinstance(document, dict) or document.get("resourceType") in (None, "OperationOutcome")
@@ -137,12 +142,14 @@ def _below(base: str, address: str) -> bool:
     return same and inside and other.username is None and ".." not in other.path and "%2e" not in other.path.lower()
 
 
+def _end(tasks: "Iterable[asyncio.Task[tuple[list[Any], bool]]]") -> None:
+    for task in tasks:
+        task.cancel()
+
+
 def _result(task: "asyncio.Task[tuple[list[Any], bool]]") -> tuple[list[Any], bool]:
     """What a search found; nothing, where it is still under way when the time is over."""
-    if not task.done():
-        task.cancel()
-        return [], True
-    return task.result()
+    return task.result() if task.done() else ([], True)
 
 
 def _together(keys: list[str], found: list[tuple[list[Any], bool]]) -> Fetched:

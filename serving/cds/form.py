@@ -33,7 +33,7 @@ class Authorization(Struct, frozen=True):
 
 
 class Context(Struct, frozen=True):
-    """All that the four hooks say; which of it a hook has to say stands in serving.cds.services."""
+    """All that the hooks say; which of it a hook has to say stands in serving.cds.services."""
 
     patientId: Id
     userId: Text

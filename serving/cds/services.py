@@ -1,13 +1,16 @@
 """Which services an EHR finds, what they ask it to send along, and what each hook has to say."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, timedelta
 from functools import cache
 
 import msgspec
 
 from features.catalogue import Catalogue
 from features.concepts import concepts
+from serving.trust.settings import Hooks
 
 DISCOVERY = "/cds-services"
 VERSION = "1.0"
@@ -20,6 +23,7 @@ PATIENT, LABS = "patient", "labs"
 THERAPIES = ("meds", "admin", "procedures")
 KEYS = (PATIENT, LABS, "vitals", "conditions", *THERAPIES)
 _OF_PATIENT = "patient={{context.patientId}}"
+_DAY = re.compile(r"\{\{today\(\) - (\d+) days\}\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,7 @@ SERVICES = (
     Service("order-select", "CRS and ICANS risk of a therapy being ordered", _WHAT, ("draftOrders", "selections")),
     Service("order-sign", "CRS and ICANS risk of a therapy being signed", _WHAT, ("draftOrders",)),
     Service("encounter-start", "CRS and ICANS risk at admission", _WHAT, ("encounterId",)),
+    Service("encounter-discharge", "CRS and ICANS risk before a discharge", _WHAT, ("encounterId",)),
 )
 BY_PATH: Mapping[str, Service] = {one.path: one for one in SERVICES}
 BY_FEEDBACK_PATH: Mapping[str, Service] = {one.feedback_path: one for one in SERVICES}
@@ -66,18 +71,34 @@ BODY_LIMITS: Mapping[str, int] = {
 }
 
 
-def prefetch(catalogue: Catalogue) -> dict[str, str]:
-    """Key -> template, in the portable subset: one read, and searches by patient, code, category and status."""
+def is_enabled(path: str, hooks: Hooks) -> bool:
+    """Whether an address is there: that of a service, or of its feedback, only where its hook is offered."""
+    service = BY_PATH.get(path) or BY_FEEDBACK_PATH.get(path)
+    return service is None or service.hook in hooks.enabled
+
+
+def prefetch(catalogue: Catalogue, days: int = 0) -> dict[str, str]:
+    """Key -> template, in the portable subset: one read, and searches by patient, code, category, status and date.
+
+    days: how far back results are asked for; 0: not limited.
+    """
+    since = f"&date=ge{{{{today() - {days} days}}}}" if days else ""
     codes = ",".join(f"{LOINC_URI}|{code}" for code in laboratory_codes(catalogue))
     return {
         PATIENT: "Patient/{{context.patientId}}",
-        LABS: f"Observation?{_OF_PATIENT}&code={codes}&_sort=-date&_count=200",
-        "vitals": f"Observation?{_OF_PATIENT}&category=vital-signs&_sort=-date&_count=100",
+        LABS: f"Observation?{_OF_PATIENT}&code={codes}{since}&_sort=-date&_count=200",
+        "vitals": f"Observation?{_OF_PATIENT}&category=vital-signs{since}&_sort=-date&_count=100",
         "conditions": f"Condition?{_OF_PATIENT}&category=problem-list-item,encounter-diagnosis&_count=200",
         "meds": f"MedicationRequest?{_OF_PATIENT}&status=active,on-hold,completed&_sort=-authoredon&_count=100",
         "admin": f"MedicationAdministration?{_OF_PATIENT}&_sort=-effective-time&_count=200",
         "procedures": f"Procedure?{_OF_PATIENT}&_sort=-date&_count=100",
     }
+
+
+def query(template: str, patient: str, today: date) -> str:
+    """The template with its tokens replaced, as a client would."""
+    held = _DAY.sub(lambda found: (today - timedelta(days=int(found[1]))).isoformat(), template)
+    return held.replace("{{context.patientId}}", patient)
 
 
 @cache
@@ -102,9 +123,9 @@ def order_code(catalogue: Catalogue, key: str) -> str:
 
 
 @cache
-def discovery(catalogue: Catalogue) -> bytes:
-    """What GET /cds-services answers."""
-    templates = prefetch(catalogue)
+def discovery(catalogue: Catalogue, hooks: Hooks) -> bytes:
+    """What GET /cds-services answers: the services whose hooks are offered."""
+    templates = prefetch(catalogue, hooks.days)
     return msgspec.json.encode(
         {
             "services": [
@@ -118,6 +139,7 @@ def discovery(catalogue: Catalogue) -> bytes:
                     "usageRequirements": "Send patient and labs, and one of meds, admin and procedures.",
                 }
                 for one in SERVICES
+                if one.hook in hooks.enabled
             ]
         }
     )

@@ -1,15 +1,17 @@
-"""What a card says, in constants, numbers and names of the reviewed tables. Nothing of the chart is repeated."""
+"""What a card says, in constants, numbers and names of the reviewed tables. No text of the chart is repeated."""
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from datetime import UTC
 
 from msgspec import UNSET
 
 from features.catalogue import Catalogue
 from serving.answer import Answer, Risk
+from serving.cds import unused, why
 from serving.cds.card import RISING, SUMMARY_LENGTH
+from serving.cds.plain import plain
+from serving.fhir_types import FhirRead
 from serving.missing import Missing
-from serving.reasons import Reason
 
 SHORT = {
     "crs_1plus": "CRS grade 1+",
@@ -20,8 +22,9 @@ SHORT = {
 }
 #: Outcomes of the summary, in its order.
 TOLD_FIRST = ("crs_3plus", "crs_2plus", "icans_3plus")
-MOST_REASONS = 4
 MOST_MISSING = 8
+#: From so many hours on, days are told beside them.
+MANY_HOURS = 48
 _STATUS = {"reached": "charted already", "horizon-over": "horizon over", "not-evaluated": "not evaluated"}
 _BANDS = {"unbanded": "none stated"}
 
@@ -32,11 +35,6 @@ def percent(probability: float) -> str:
     if value < 0.1:
         return "under 0.1 %"
     return "over 99.9 %" if value > 99.9 else f"{value:.1f} %"
-
-
-def plain(text: str) -> str:
-    """One line without what GFM or HTML would read as more than text."""
-    return "".join(letter for letter in " ".join(text.split()) if letter.isprintable() and letter not in "<>|`[]*\\")
 
 
 def highest_band(answer: Answer) -> str:
@@ -61,9 +59,21 @@ def summary(answer: Answer) -> str:
     told = [evaluated[key] for key in TOLD_FIRST if key in evaluated] or list(evaluated.values())[:2]
     if not told:
         return "No CRS or ICANS risk is left to evaluate: each grade is charted or its horizon is over."
-    band = highest_band(answer)
-    parts = ", ".join(f"{SHORT[risk.outcome]} {_number(risk)} by day {_days(answer, risk)}" for risk in told)
-    return f"{parts}{'' if band == 'unbanded' else f'; highest band: {band}'}."
+    head = headline(answer)
+    band = "unbanded" if head is None else str(head.band)
+    highest = f"; highest band: {band} ({_shortest(head)})" if head is not None and band != "unbanded" else ""
+    return f"{', '.join(_by_day(answer, told))}{highest}."
+
+
+def _by_day(answer: Answer, told: Sequence[Risk]) -> Iterable[str]:
+    """Each outcome with its number; the day stands once after those that share it."""
+    days = [_days(answer, risk) for risk in told]
+    for risk, day, after in zip(told, days, [*days[1:], None], strict=True):
+        yield f"{SHORT[risk.outcome]} {_number(risk)}{'' if day == after else f' by day {day}'}"
+
+
+def _shortest(risk: Risk) -> str:
+    return SHORT[risk.outcome].replace("grade ", "")
 
 
 def _not_evaluated(answer: Answer) -> str:
@@ -81,24 +91,28 @@ def _days(answer: Answer, risk: Risk) -> int:
     return answer.question.horizon_days[risk.outcome]
 
 
-def detail(answer: Answer, catalogue: Catalogue, absent: Sequence[str], unread: bool, planned: bool) -> str:
+def detail(answer: Answer, catalogue: Catalogue, read: FhirRead, absent: Sequence[str], unread: bool) -> str:
     """The card's text in GFM. absent: prefetch keys without data; unread: there are more results than were read."""
     evaluated = answer.status == "evaluated"
-    parts: list[Iterable[str]] = [[_course(answer, catalogue, planned)]]
-    parts += [_table(answer), _reasons(answer), _missing(answer.missing)] if evaluated else [_why(answer)]
-    parts += [_absent(absent, unread), _cautions(answer), [_model(answer)]]
+    parts: list[Iterable[str]] = [[_course(answer, catalogue, read)]]
+    parts += [_table(answer)] if evaluated else [_why(answer)]
+    parts += [_cautions(answer)]
+    parts += [why.lines(answer, catalogue, headline(answer)), _missing(answer.missing)] if evaluated else []
+    parts += [_absent(absent, unread), unused.lines(read, catalogue), [_model(answer)]]
     return "\n\n".join("\n".join(lines) for part in parts if (lines := list(part)))
 
 
-def _course(answer: Answer, catalogue: Catalogue, planned: bool) -> str:
+def _course(answer: Answer, catalogue: Catalogue, read: FhirRead) -> str:
     question = answer.question
     key = "" if question.therapy is UNSET else question.therapy
     therapy = f"**{plain(key)}**" if key else "**A therapy that is not in the catalogue**"
-    if planned:
-        return f"{therapy}, planned: as if it began now."
+    when = f" As of {read.index.astimezone(UTC):%Y-%m-%d %H:%M} UTC." if read.index else ""
+    if read.planned:
+        return f"{therapy}, planned: as if it began now.{when}"
     since = "the latest dose" if key and catalogue.schedule(key) == "step-up" else "the infusion"
     dose = f" (dose {question.dose_number})" if question.dose_number > 1 else ""
-    return f"{therapy}, {question.hours_since_dose:.0f} hours after {since}{dose}."
+    days = f" ({question.hours_since_dose / 24:.1f} days)" if question.hours_since_dose >= MANY_HOURS else ""
+    return f"{therapy}, {question.hours_since_dose:.0f} hours after {since}{days}{dose}.{when}"
 
 
 def _table(answer: Answer) -> Iterable[str]:
@@ -118,42 +132,19 @@ def _table(answer: Answer) -> Iterable[str]:
     yield f"Days count from the infusion or latest dose. Grades: {plain(answer.question.grading)}."
 
 
-def _reasons(answer: Answer) -> Iterable[str]:
-    head = headline(answer)
-    if head is None:
-        return
-    named = [one for one in answer.reasons if one.outcome == head.outcome and one.kind == "input"]
-    yield f"**Strongest reasons** ({head.label}), beside the published rate:"
-    strongest = sorted(named, key=lambda one: -abs(one.effect))[:MOST_REASONS]
-    yield from (_reason(one) for one in strongest)
-    if not strongest:
-        yield "- none: the answer is the published rate of this therapy at this time"
-
-
-def _reason(one: Reason) -> str:
-    way = "raises" if one.effect > 0 else "lowers"
-    unknown = one.observed is UNSET and one.concept is not UNSET and one.unit is not UNSET
-    return f"- {plain(one.name)}{' (not known)' if unknown else ''}: {way} the odds, times {math.exp(one.effect):.2g}"
-
-
 def _missing(missing: Sequence[Missing]) -> Iterable[str]:
     if not missing:
         return
-    yield "**Missing**: " + _listed(missing, lambda one: f"{plain(one.name)}{_remark(one)}") + "."
-
-
-def _listed(missing: Sequence[Missing], say: Callable[[Missing], str]) -> str:
     rest = len(missing) - MOST_MISSING
-    return ", ".join(say(one) for one in missing[:MOST_MISSING]) + (f" and {rest} more" if rest > 0 else "")
+    more = (f"and {rest} more",) if rest > 0 else ()
+    yield f"**Missing**: {'; '.join((*map(lacking, missing[:MOST_MISSING]), *more))}."
 
 
-def _remark(one: Missing) -> str:
-    words = [*(("too old",) if one.status == "stale" else ()), *(("could change the band",) if _matters(one) else ())]
-    return f" ({', '.join(words)})" if words else ""
-
-
-def _matters(one: Missing) -> bool:
-    return one.could_change_band is True
+def lacking(one: Missing) -> str:
+    """The name of a missing input, with what its being missing may mean."""
+    stated = (("too old", one.status == "stale"), ("could change the band", one.could_change_band is True))
+    remarks = ", ".join(words for words, holds in stated if holds)
+    return f"{plain(one.name)} ({remarks})" if remarks else plain(one.name)
 
 
 def _why(answer: Answer) -> Iterable[str]:

@@ -10,6 +10,8 @@ from serving.trust.token import Claims, Header
 
 LONGEST_ID = 500
 #: `typ` of the header, in small letters, per kind of token (CDS Hooks 2.0; RFC 9068).
+#: Faults that a clock can be to blame for.
+OF_TIME = frozenset({"expired", "issued-in-future", "not-yet-valid"})
 _TYPES = {"cds-hooks": ("jwt",), "oauth2": ("jwt", "at+jwt", "application/at+jwt")}
 
 

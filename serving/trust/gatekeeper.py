@@ -3,7 +3,9 @@
 import os
 import sqlite3
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from serving.trust import claims, cors, keys, reading, roles, token
 from serving.trust.addresses import is_loopback
 from serving.trust.book import CallBook, FullError
 from serving.trust.caller import CALLER, DEVELOPER, NOBODY, Caller, digest
+from serving.trust.clocks import Clocks
 from serving.trust.settings import Limits, Trust
 from serving.trust.token import Token, UntrustedError
 
@@ -42,6 +45,8 @@ class Gatekeeper:
         self._issuers = {one.issuer: one for one in settings.issuers}
         self._issued = keys.issued(settings, monotonic)
         self._registry = token.registry(settings.tokens.algorithms)
+        self._clocks = Clocks(settings.tokens, monotonic)
+        self._working: Counter[str] = Counter()
 
     @property
     def development(self) -> bool:
@@ -93,7 +98,9 @@ class Gatekeeper:
         if not roles.takes_access_tokens(path) and issuer.kind != "cds-hooks":
             raise UntrustedError("kind-not-allowed", issuer.issuer)
         audience = claims.audience(issuer, self.settings.base, path)
-        if fault := claims.fault(header, stated, issuer, audience, self.settings.tokens, self.now()):
+        now = self.now()
+        fault = claims.fault(header, stated, issuer, audience, self.settings.tokens, now)
+        if fault and fault not in claims.OF_TIME:
             raise UntrustedError(fault, issuer.issuer)
         issued = self._issued[issuer.issuer]
         if not issued.known_address(header.jku):
@@ -103,10 +110,15 @@ class Gatekeeper:
             raise UntrustedError("key-unknown", issuer.issuer)
         if not shown.signed_by(key, self._registry):
             raise UntrustedError("signature-wrong", issuer.issuer)
+        self._clocks.see(stated, now)
+        if fault:
+            raise UntrustedError(fault, issuer.issuer)
 
     async def _count(self, shown: Token, caller: Caller) -> None:
         """One call more of this issuer; UntrustedError where a token for one call was used before."""
         issuer = self._issuers[caller.issuer]
+        if self._working[issuer.issuer] >= issuer.calls_at_once:
+            raise refusal.too_many_calls(1.0, _told("calls-at-once", caller.issuer))
         ends = shown.claims.exp + self.settings.tokens.clock_skew_seconds + _MARGIN_SECONDS
         try:
             verdict = await self.book.admit(issuer, caller.jti if issuer.kind == "cds-hooks" else "", ends)
@@ -118,6 +130,15 @@ class Gatekeeper:
             raise refusal.too_many_calls(verdict.wait, _told("", caller.issuer))
         if not verdict.new:
             raise UntrustedError("replayed", caller.issuer, caller.jti)
+
+    @contextmanager
+    def working_for(self, caller: Caller) -> Iterator[None]:
+        """A call that is under way; while an issuer has as many as it may, `admit` takes no further one of it."""
+        self._working[caller.issuer] += 1
+        try:
+            yield
+        finally:
+            self._working[caller.issuer] -= 1
 
     def headers(self, scope: Scope) -> cors.Headers:
         """What each answer carries: for the browser, for TLS, and the mode where nobody signs in."""

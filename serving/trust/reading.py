@@ -18,6 +18,8 @@ VARIABLE = "CRS_RISK_TRUST"
 _PLACE = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`$")
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`$", re.DOTALL)
 _REMEDY = "see docs/trust.md"
+#: Results of 30 days before a start count until 30 days after it.
+FEWEST_DAYS = 60
 
 
 def named(home: Home, environment: Mapping[str, str]) -> Path | None:
@@ -81,6 +83,8 @@ def _check(settings: Trust, file: str) -> None:
         _refuse(f"{file}: cors.origins", origin_fault(origin))
     for server in settings.fhir.servers:
         _refuse(f"{file}: fhir.servers", public_fault(server, needed=True))
+    short = 0 < settings.hooks.days < FEWEST_DAYS
+    _refuse(f"{file}: hooks.days", f"expected 0, or {FEWEST_DAYS} or more: older results count, too" if short else "")
     if settings.jwks.ca_file and not Path(settings.jwks.ca_file).is_file():
         raise UsageError(f"{file}: jwks.ca_file", "there is no such file", _REMEDY)
     names = [one.issuer for one in settings.issuers]

@@ -10,6 +10,8 @@ from serving.trust.caller import Role
 Algorithm = Literal["ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "Ed25519"]
 #: cds-hooks: a token for one call to one address. oauth2: an access token for many calls until it ends.
 Kind = Literal["cds-hooks", "oauth2"]
+#: Hooks that can be offered.
+Hook = Literal["patient-view", "order-select", "order-sign", "encounter-start", "encounter-discharge"]
 
 #: Paths that take many cases at once.
 BATCHES = frozenset({"/predict_batch", "/outcomes"})
@@ -26,6 +28,7 @@ class Issuer(Struct, frozen=True, forbid_unknown_fields=True):
     roles: what each token of the issuer may do; subjects: what tokens with that `sub` may do beside. scopes: words of a
     token's `scope` -> role; a token with a `scope` has no more than it names.
     tenants: whose tokens are taken; empty: those without a tenant.
+    calls_per_minute, burst: of all workers together; calls_at_once: under way in one worker.
     """
 
     issuer: Text
@@ -39,6 +42,7 @@ class Issuer(Struct, frozen=True, forbid_unknown_fields=True):
     scopes: dict[Text, Role] = {}
     calls_per_minute: Few = 600
     burst: Few = 60
+    calls_at_once: Few = 64
 
     def granted(self, subject: str) -> frozenset[str]:
         """The roles that a token of this subject can have at most."""
@@ -53,7 +57,7 @@ class Tokens(Struct, frozen=True, forbid_unknown_fields=True):
 
     algorithms: Annotated[tuple[Algorithm, ...], Meta(min_length=1)] = ("ES384", "RS384")
     clock_skew_seconds: Annotated[int, Meta(ge=0, le=300)] = 60
-    longest_life_seconds: Seconds = 300
+    longest_life_seconds: Annotated[int, Meta(ge=1, le=300)] = 300
     longest_access_life_seconds: Seconds = 3600
     most_remembered: Annotated[int, Meta(ge=100, le=100_000_000)] = 1_000_000
 
@@ -117,6 +121,17 @@ class Fhir(Struct, frozen=True, forbid_unknown_fields=True):
     probability: Literal["percent", "fraction"] = "percent"
 
 
+class Hooks(Struct, frozen=True, forbid_unknown_fields=True):
+    """What CDS Hooks offers. enabled: hooks that are listed and answered; no other address of a hook is there.
+
+    days: how far back the prefetch asks for results, 0: not limited. seconds_to_answer: of a call of CDS Hooks or FHIR.
+    """
+
+    enabled: tuple[Hook, ...] = ("patient-view", "order-select", "order-sign", "encounter-start")
+    days: Annotated[int, Meta(ge=0, le=3650)] = 0
+    seconds_to_answer: Annotated[float, Meta(gt=0, le=30)] = 30.0
+
+
 class Trust(Struct, frozen=True, forbid_unknown_fields=True):
     """All of it. Without an issuer nobody signs in, and the service answers this machine alone."""
 
@@ -129,6 +144,7 @@ class Trust(Struct, frozen=True, forbid_unknown_fields=True):
     cors: Cors = Cors()
     limits: Limits = Limits()
     fhir: Fhir = Fhir()
+    hooks: Hooks = Hooks()
 
     @property
     def development(self) -> bool:

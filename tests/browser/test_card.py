@@ -53,8 +53,8 @@ def test_a_person_sees_the_card_with_the_probabilities_that_were_recorded(crs: S
     shown = card(seen)
     told = {key: f"{100 * value:.1f} %" for key, value in recorded(crs, seen).body["probabilities"].items()}
     expect(shown.get_by_role("heading")).to_have_text(
-        f"CRS grade 3+ {told['crs_3plus']} by day 14, CRS grade 2+ {told['crs_2plus']} by day 14, "
-        f"ICANS grade 3+ {told['icans_3plus']} by day 30; highest band: high."
+        f"CRS grade 3+ {told['crs_3plus']}, CRS grade 2+ {told['crs_2plus']} by day 14, "
+        f"ICANS grade 3+ {told['icans_3plus']} by day 30; highest band: high (CRS 3+)."
     )
     expect(shown.locator(".badge")).to_have_text("warning")
     rows = [row.locator("td").all_inner_texts()[:2] for row in shown.locator("tbody tr").all()]

@@ -531,7 +531,7 @@ def rows_of(place: Path) -> dict[str, int]:
 
 @pytest.mark.parametrize(
     ("parts", "labs"),
-    [(("omop-synthea27nj", "Synthea27Nj_5.4.zip"), 3151), (("omop-mini", "person.csv"), 0)],
+    [(("omop-synthea27nj", "Synthea27Nj_5.4.zip"), 3380), (("omop-mini", "person.csv"), 0)],
 )
 def test_public_omop_holds_no_course_and_every_row_is_counted(parts: tuple[str, str], labs: int) -> None:
     file = real_file("ehr", *parts)

@@ -94,8 +94,10 @@ def test_a_laboratory_value_keeps_unit_time_comparator_and_upper_limit() -> None
 
 
 def test_the_ucum_code_counts_before_the_text() -> None:
-    both = {"value": 1.0, "system": UCUM, "code": "mg/dL", "unit": "mg/L"}
-    assert only(read(crp(valueQuantity=both))).unit == "mg/dL"
+    both = {"value": 1.0, "system": UCUM, "code": "mg/L", "unit": "ug/mL"}
+    assert only(read(crp(valueQuantity=both))).unit == "mg/L"
+    odd = {"value": 1.0, "system": UCUM, "code": "mg/L", "unit": "as the laboratory writes it"}
+    assert only(read(crp(valueQuantity=odd))).unit == "mg/L"
     foreign = {"value": 1.0, "system": "http://other", "code": "mg/dL", "unit": "mg/L"}
     assert only(read(crp(valueQuantity=foreign))).unit == "mg/L"
 
@@ -105,6 +107,7 @@ def test_the_ucum_code_counts_before_the_text() -> None:
     [
         ({"valueQuantity": {"value": 1.0, "unit": "furlong"}}, "unit-not-accepted"),
         ({"valueQuantity": {"value": 1.0}}, "unit-missing"),
+        ({"valueQuantity": {"value": 1.0, "system": UCUM, "code": "mg/dL", "unit": "mg/L"}}, "unit-disagrees"),
         ({"valueQuantity": {"value": -1.0, "unit": "mg/L"}}, "value-negative"),
         ({"valueQuantity": {"value": 7000.0, "unit": "mg/L"}}, "value-implausible"),
         ({"valueQuantity": {"value": "12", "unit": "mg/L"}}, "value-missing"),
@@ -330,7 +333,7 @@ def entries(resource: Json) -> int:
 @pytest.mark.parametrize(
     ("folder", "first", "mapped"),
     [
-        ("fhir-synthea", "Chiquita_Little_7cdaae04-4ce7-4a6d-b6a3-5cddba9bc888.json", 85),
+        ("fhir-synthea", "Chiquita_Little_7cdaae04-4ce7-4a6d-b6a3-5cddba9bc888.json", 102),
         ("fhir-mimic", "high_risk_bundle.json", 3),
         ("cell-therapy-registry", "Observation-AlbuminObservation.json", 3),
     ],

@@ -61,8 +61,8 @@ def prior_bundle() -> Bundle:
 
 
 @functools.cache
-def trained_bundle() -> Bundle:
-    """One outcome with a tiny booster on random rows and random labels."""
+def trained_bundle(seed: int = 7) -> Bundle:
+    """One outcome with a tiny booster on random rows and random labels, of that seed."""
     held = prior_bundle()
     policy = replace(
         held.policy,
@@ -72,7 +72,7 @@ def trained_bundle() -> Bundle:
     return _with_golden(
         replace(
             held,
-            boosters={key: _random_booster(held.spec.names) for key in TRAINED},
+            boosters={key: _random_booster(held.spec.names, seed) for key in TRAINED},
             calibration={key: both(early_slope=1.0, late_slope=1.0) for key in TRAINED},
             intervals={key: IntervalTable(-6.0, 0.5, *wide_ends()) for key in TRAINED},
             policy=policy,
@@ -88,11 +88,11 @@ def fitted_without_trees(*outcomes: str) -> Bundle:
     return replace(prior_bundle(), calibration=moved, policy=policy, about=trained_bundle().about)
 
 
-def _random_booster(names: tuple[str, ...]) -> bytes:
-    random = np.random.default_rng(7)
+def _random_booster(names: tuple[str, ...], seed: int) -> bytes:
+    random = np.random.default_rng(seed)
     rows = random.normal(50.0, 30.0, (200, len(names))).astype(np.float32)
     data = xgboost.DMatrix(rows, random.integers(0, 2, 200), feature_names=list(names))
-    settings = {"objective": "binary:logistic", "base_score": 0.5, "max_depth": 3, "nthread": 1, "seed": 7}
+    settings = {"objective": "binary:logistic", "base_score": 0.5, "max_depth": 3, "nthread": 1, "seed": seed}
     return bytes(xgboost.train(settings, data, 20).save_raw("ubj"))
 
 

@@ -12,13 +12,12 @@ import pytest
 from audit.events import Entry, Kind, Receipt
 from audit.keys import pseudonym
 from features.errors import LedgerError
-from serving.cds import desk as desks
 from serving.cds.desk import Desk, Sent
 from serving.recorded import Asked, Recorder
 from serving.refusal import RefusalError
 from serving.trust.caller import DEVELOPER
 from serving.trust.gatekeeper import Gatekeeper
-from serving.trust.settings import Trust
+from serving.trust.settings import Hooks, Trust
 from tests.contract.cds_hooks import ehr
 from tests.serving import fhir_builders as fb
 from tests.serving.test_cds_properties import ANSWERER, NOW, TABLES
@@ -97,12 +96,12 @@ def test_the_course_keeps_its_name_from_call_to_call(tmp_path: Path) -> None:
 
 
 def test_a_call_that_takes_too_long_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    held = desk(tmp_path, Kept([]))
-    monkeypatch.setattr(desks, "SECONDS", 0.05)
+    held = desk(tmp_path, Kept([]), hooks=Hooks(seconds_to_answer=0.05))
     monkeypatch.setattr(held, "_read", lambda _: time.sleep(0.5))
     with pytest.raises(RefusalError) as error:
         reply(held, ehr.call())
-    assert (error.value.http_status, error.value.code) == (504, "timeout")
+    assert (error.value.http_status, error.value.code) == (503, "timeout")
+    assert error.value.headers == ((b"retry-after", b"1"),)
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,10 @@ from serving.answerer import Answerer
 from serving.cds import words
 from serving.cds.card import INDICATORS, RISING
 from serving.cds.desk import NOTHING_FETCHED, Desk
+from serving.cds.plain import plain
 from serving.cds.services import KEYS
 from serving.fhir_in import read_prefetch
+from serving.fhir_types import FhirRead
 from serving.recorded import Asked, Recorder
 from serving.refusal import RefusalError
 from serving.risk_assessment import question
@@ -188,7 +190,7 @@ def test_every_summary_is_one_sentence_of_fewer_than_140_characters(drawn: list[
     assert 0 < len(said) < 140
     assert "\n" not in said
     assert said.endswith(".")
-    assert "<" not in words.detail(made, TABLES, (), unread=False, planned=False)
+    assert "<" not in words.detail(made, TABLES, FhirRead("course"), (), unread=False)
     bands = [band for status, _, _, _, band in drawn if status == "evaluated"]
     assert words.highest_band(made) == max(bands, key=RISING.index, default="unbanded")
 
@@ -228,8 +230,8 @@ def test_reasons_are_those_of_the_outcome_with_the_highest_band() -> None:
     head = words.headline(answer())
     assert head is not None
     assert head.outcome == "crs_3plus"
-    assert "(CRS of grade 3 or worse)" in words.detail(answer(), TABLES, (), unread=False, planned=False)
+    assert "(CRS of grade 3 or worse)" in words.detail(answer(), TABLES, FhirRead("course"), (), unread=False)
 
 
 def test_what_marks_up_text_is_taken_out_of_names() -> None:
-    assert words.plain("a <b>|`x`\n[y](z)\\ *w*") == "a bx y(z) w"
+    assert plain("a <b>|`x`\n[y](z)\\ *w*") == "a bx y(z) w"

@@ -247,6 +247,10 @@ def test_what_was_used_is_named_by_input_with_its_version() -> None:
     [
         (result("x", "9999-9", 1.0, "mg/L"), "code-unknown"),
         (result("x", "1988-5", 1.0, "furlong"), "unit-not-accepted"),
+        (
+            result("x", "1988-5", 1.0, "mg/L", valueQuantity={"value": 1.0, "unit": "mg/L", "code": "mg/dL"}),
+            "unit-disagrees",
+        ),
         (result("x", "1988-5", 1.0, "mg/L", valueQuantity=None), "value-missing"),
         (result("x", "1988-5", 1.0, "mg/L", effectiveDateTime=None), "time-missing"),
         (result("x", "1988-5", 1.0, "mg/L", at="2026-02-03T10:00:01Z"), "after-index-time"),

@@ -67,3 +67,27 @@ def test_the_same_request_again_gives_the_same_records(tmp_path: Path) -> None:
         assert len(list(held.ledger.records(Kind.OUTCOME))) == 1
     assert (first.outcomes[0].status, again.outcomes[0].status) == ("recorded", "already-recorded")
     assert first.outcomes[0].record == again.outcomes[0].record
+
+
+@pytest.mark.parametrize(
+    ("asker", "reporter", "status"),
+    [
+        ("north", "north", "recorded"),
+        ("north", "south", "refused"),
+        ("", "south", "refused"),
+        ("north", "", "recorded"),
+        ("", "", "recorded"),
+    ],
+)
+def test_line_5_3_27_a_tenants_caller_reports_on_predictions_of_its_own_tenant_alone(
+    tmp_path: Path, asker: str, reporter: str, status: str
+) -> None:
+    """A prediction of somebody else is refused as one that was never made is."""
+    with years(own(tmp_path)) as held:
+        held.at(0).asked("a", caller={"issuer": "x", **({"tenant": asker} if asker else {})})
+        (shown,) = record(held.ledger, outcomes_request(body(GOOD)), reporter).outcomes
+        (never,) = record(held.ledger, outcomes_request(body({**GOOD, "prediction_id": "z"})), reporter).outcomes
+        stored = list(held.ledger.records(Kind.OUTCOME))
+    assert (shown.status, len(stored)) == (status, int(status == "recorded"))
+    if status == "refused":
+        assert (shown.error, shown.prediction_id) == (never.error, never.prediction_id)

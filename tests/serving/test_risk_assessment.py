@@ -113,6 +113,17 @@ def test_the_basis_is_what_was_used_with_its_versions_and_so_is_the_provenance()
     assert "Not used, by reason: code-unknown 1." in [one["text"] for one in assessment["note"]]
 
 
+def test_a_note_names_what_is_missing() -> None:
+    assessment, _, _ = parts(out(fb.bundle(fb.patient(), fb.infusion())))
+    (said,) = [one["text"] for one in assessment["note"] if one["text"].startswith("Missing: ")]
+    assert "C-reactive protein" in said
+    (said,) = [
+        one["text"] for one in parts(out(fb.bundle(*fb.chart())))[0]["note"] if one["text"].startswith("Missing: ")
+    ]
+    assert "C-reactive protein" not in said
+    assert "Creatinine" in said
+
+
 def test_the_device_names_the_models_version_and_manifest() -> None:
     _, device, _ = parts(out(fb.bundle(*fb.chart())))
     assert [one["value"] for one in device["version"]] == ["7", ANSWERER.predictor.digest]

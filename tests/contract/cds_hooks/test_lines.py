@@ -14,15 +14,18 @@ import pytest
 from audit.events import Kind, Record
 from audit.ledger import open_ledger
 from features import catalogue
-from serving.cds.services import KEYS, SERVICES
+from serving.cds.services import KEYS
+from serving.trust.settings import Hooks, Trust
 from tests.contract.cds_hooks import ehr
 from tests.contract.cds_hooks.ehr import TOKEN, StandIn, authorization, call, context, prefetch
 from tests.serving import fhir_builders as fb
 from tests.serving.builders import Reply, Server
+from tests.serving.test_front import Behind
+from tests.serving.test_front import ask as ask_front
 
 pytestmark = pytest.mark.slow
 VIEW = "/cds-services/crs-risk-patient-view"
-HOOKS = [one.hook for one in SERVICES]
+HOOKS = list(Hooks().enabled)
 PORTABLE = re.compile(
     r"Patient/\{\{context\.patientId\}\}"
     r"|[A-Z][A-Za-z]+\?patient=\{\{context\.patientId\}\}"
@@ -69,6 +72,11 @@ def test_line_01_discovery_is_there_and_is_an_object_with_an_array_of_services(c
     assert (reply.status, reply.headers["content-type"]) == (200, "application/json")
     assert list(reply.json) == ["services"]
     assert len(reply.json["services"]) == 4
+
+
+def test_line_01_where_nothing_is_offered_the_array_is_empty() -> None:
+    told = ask_front(Behind(), path="/cds-services", method="GET", settings=Trust(hooks=Hooks(enabled=())))
+    assert (told.status, told.body) == (200, b'{"services":[]}')
 
 
 def test_line_02_each_service_has_hook_description_id_title_and_version(crs: Server) -> None:
@@ -410,7 +418,7 @@ def test_line_20_an_accepted_card_names_what_was_taken(crs: Server) -> None:
 # The safety rule
 
 
-def test_a_resource_of_another_patient_is_refused_and_recorded_and_never_scored(crs: Server) -> None:
+def test_section_1_3_7_a_resource_of_another_patient_is_refused_and_recorded_and_never_scored(crs: Server) -> None:
     held = prefetch(3)
     held["labs"]["entry"][0]["resource"]["subject"]["reference"] = "Patient/other-4711"
     before = len(records(crs, Kind.PREDICTION))
@@ -432,6 +440,6 @@ def test_an_answer_without_a_card_is_recorded_too(crs: Server) -> None:
 
 
 @pytest.mark.parametrize("media", ["application/json", "application/fhir+json", "application/json+fhir"])
-def test_the_media_types_of_browser_clients_are_taken(crs: Server, media: str) -> None:
+def test_section_1_3_11_the_media_types_of_browser_clients_are_taken(crs: Server, media: str) -> None:
     reply = ask(crs, call(prefetch=prefetch(3)), **{"Content-Type": media, "Accept": "application/json+fhir"})
     assert reply.status == 200
