@@ -134,9 +134,13 @@ def tenant_key(home: Home) -> bytes:
     return read_key(path, lambda held: bytes.fromhex(held.decode("ascii")))
 
 
-def pseudonym(key: bytes, identifier: str) -> str:
-    """The keyed digest of a patient's or course's identifier, in hex; "" for none."""
-    return keyed(key, b"id\x00" + identifier.encode()) if identifier else ""
+def pseudonym(key: bytes, identifier: str, tenant: str = "") -> str:
+    """The keyed digest of a patient's or course's identifier, in hex; "" for none.
+
+    tenant: whose identifier it is, "" where callers state none: two tenants may use the same one for two patients.
+    """
+    head = b"tenant\x00" + tenant.encode() + b"\x00id\x00" if tenant else b"id\x00"
+    return keyed(key, head + identifier.encode()) if identifier else ""
 
 
 def keyed(key: bytes, content: bytes) -> str:

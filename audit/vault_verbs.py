@@ -15,12 +15,15 @@ from features.home import Home
 _FHIR = "Patient/"
 
 
-def erase_named(home: Home, identifiers: list[str], as_json: bool) -> None:
-    """Erase what is kept of patients, or of courses that were sent without one, by the ids they were sent by."""
+def erase_named(home: Home, identifiers: list[str], tenant: str, as_json: bool) -> None:
+    """Erase what is kept of patients, or of courses that were sent without one, by the ids they were sent by.
+
+    tenant: whose ids they are, "" for callers that state none.
+    """
     key = tenant_key(home)
     # A patient is known by the id alone, whether it was sent as such or as a reference; a space at an end may be typed.
     names = {name for one in identifiers for name in (one, one.strip(), one.strip().removeprefix(_FHIR))}
-    _erase(home, [pseudonym(key, name) for name in sorted(names) if name], as_json)
+    _erase(home, [pseudonym(key, name, tenant) for name in sorted(names) if name], as_json)
 
 
 def erase_of(home: Home, name: str, as_json: bool) -> None:

@@ -95,6 +95,7 @@ def erase(
         Path | None, typer.Option(help="A file with an identifier a line; standard input without it.")
     ] = None,
     prediction: Annotated[str, typer.Option(metavar="ID", help="Instead: the patient of that answer.")] = "",
+    tenant: Annotated[str, typer.Option(help="Whose identifiers they are, where callers state a tenant.")] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -113,7 +114,7 @@ def erase(
     if prediction:
         vault_verbs.erase_of(found, prediction, as_json)
     else:
-        vault_verbs.erase_named(found, named, as_json)
+        vault_verbs.erase_named(found, named, tenant, as_json)
 
 
 def _identifiers(file: Path | None) -> list[str]:

@@ -5,6 +5,7 @@ What it compares is all that reading decides; what the model says of the row is 
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, NoReturn
@@ -27,7 +28,7 @@ from serving.fhir_types import FhirRead
 from serving.intake import Intake, take
 from serving.recorded import Asked, Recorder
 from serving.refusal import RefusalError
-from serving.trust.caller import NOBODY
+from serving.trust.caller import NOBODY, Caller
 
 #: Of the call and the moment alone, or compared at level 1.
 _NOT_READ = frozenset(
@@ -61,7 +62,7 @@ class Again:
     def differences(self, request: Request, record: Record, predictor: Predictor) -> tuple[list[str], int]:
         """What reading decides otherwise than the record says, and how many numbers were compared."""
         try:
-            asked, intake = self._read(request)
+            asked, intake = self._read(request, replace(NOBODY, tenant=record.body["caller"].get("tenant", "")))
         except NotReadError as error:
             return [f"read again: {error}"], 0
         by = self._answerer(predictor, str(record.body["version"]))
@@ -73,10 +74,10 @@ class Again:
         numbers, compared = _other_numbers(record.body, again, by.bundle.spec.names)
         return [f"read again: {one}" for one in (*other, *numbers)], compared
 
-    def _read(self, request: Request) -> tuple[Asked, Intake]:
+    def _read(self, request: Request, caller: Caller) -> tuple[Asked, Intake]:
         """The call and its course; NotReadError where today's reader finds none."""
         now = datetime.fromisoformat(request.now) if request.now else None
-        asked = Asked(request.route, request.body, 0.0, NOBODY, now=now, fetched=request.fetched)
+        asked = Asked(request.route, request.body, 0.0, caller, now=now, fetched=request.fetched)
         try:
             if now is None:
                 return asked, take(self._catalogue, decode.predict_request(request.body))

@@ -115,7 +115,7 @@ class Recorder:
         """What is recorded of answers."""
         call = self._call(asked)
         return [
-            Entry(Kind.PREDICTION, {**call, **self._body(one, content, by)}, one.answer.prediction_id)
+            Entry(Kind.PREDICTION, {**call, **self._body(asked, one, content, by)}, one.answer.prediction_id)
             for one, content in zip(answered, contents, strict=True)
         ]
 
@@ -140,8 +140,8 @@ class Recorder:
             "route": asked.route,
             **({"hook": asked.hook} if asked.hook else {}),
             "caller": self._caller(asked.caller),
-            "patient": pseudonym(self._key, asked.patient),
-            **({"sources": [pseudonym(self._key, one) for one in asked.sources]} if asked.sources else {}),
+            "patient": self._name(asked, asked.patient),
+            **({"sources": [self._name(asked, one) for one in asked.sources]} if asked.sources else {}),
             "request": keyed(self._key, asked.given),
             "runtime": runtime.digest(),
             "latency_ms": round((time.perf_counter() - asked.began) * 1e3, 3),
@@ -156,11 +156,15 @@ class Recorder:
         }
         return {name: text for name, text in told.items() if text}
 
-    def _body(self, answered: Answered, content: bytes, by: Answerer) -> dict[str, Any]:
+    def _name(self, asked: Asked, identifier: str) -> str:
+        """What stands for a patient, a course or a resource of the caller's tenant."""
+        return pseudonym(self._key, identifier, asked.caller.tenant)
+
+    def _body(self, asked: Asked, answered: Answered, content: bytes, by: Answerer) -> dict[str, Any]:
         answer, course = answered.answer, answered.intake.course
         return {
             "status": answer.status,
-            "course": pseudonym(self._key, answered.intake.course_id),
+            "course": self._name(asked, answered.intake.course_id),
             "therapy": course.therapy,
             "indication": course.indication,
             "hours_since_start": answer.question.hours_since_start,

@@ -146,10 +146,10 @@ def home(small: Deployment) -> Home:
     return small.home
 
 
-def kept_of(small: Deployment, *identifiers: str) -> list[Record]:
+def kept_of(small: Deployment, *identifiers: str, tenant: str = "") -> list[Record]:
     key = tenant_key(small.home)
     with small.open() as ledger:
-        return keep(small, ledger, *(pseudonym(key, one) for one in identifiers))
+        return keep(small, ledger, *(pseudonym(key, one, tenant) for one in identifiers))
 
 
 def test_a_patient_is_erased_by_the_identifier_in_a_file_or_by_an_answer(
@@ -167,6 +167,17 @@ def test_a_patient_is_erased_by_the_identifier_in_a_file_or_by_an_answer(
     assert json.loads(crs_audit("show", records[3].sequence, "--json"))["kept_request"] == "kept"
     assert "erased" in crs_audit("show", records[0].sequence, "--request")
     assert "nothing is kept" in crs_audit("erase", "--file", tmp_path / "ids", "--yes")
+
+
+def test_the_patient_of_one_tenant_is_erased_and_the_other_tenants_of_that_number_is_not(
+    small: Deployment, crs_audit: Callable[..., str], tmp_path: Path
+) -> None:
+    records = [kept_of(small, "MRN-1", tenant=tenant)[0] for tenant in ("north", "south")]
+    (tmp_path / "ids").write_text("MRN-1\n")
+    assert "nothing is kept" in crs_audit("erase", "--file", tmp_path / "ids", "--yes")
+    assert "1 kept requests erased" in crs_audit("erase", "--file", tmp_path / "ids", "--tenant", "north", "--yes")
+    with small.open() as ledger:
+        assert states(ledger, records) == [State.ERASED, State.KEPT]
 
 
 def test_an_identifier_is_read_from_standard_input_and_never_from_the_command_line(

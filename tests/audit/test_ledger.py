@@ -261,7 +261,14 @@ def test_a_pseudonym_is_the_same_in_one_deployment_and_another_in_the_next(small
     assert tenant_key(small.home) == key
     assert pseudonym(key, "patient-1") == pseudonym(key, "patient-1")
     assert pseudonym(key, "patient-1") != pseudonym(b"\x00" * 32, "patient-1")
-    assert pseudonym(key, "") == ""
+    assert pseudonym(key, "") == pseudonym(key, "", "north") == ""
+
+
+def test_the_same_identifier_of_two_tenants_is_two_patients() -> None:
+    key = b"\x01" * 32
+    named = {pseudonym(key, "4711", tenant) for tenant in ("", "north", "south")}
+    assert len(named) == 3
+    assert pseudonym(key, "4711", "north") == pseudonym(key, "4711", "north")
 
 
 def test_a_damaged_key_is_an_error_that_names_the_file(small: Deployment) -> None:

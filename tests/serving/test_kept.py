@@ -245,6 +245,21 @@ def test_a_record_that_says_otherwise_than_its_request_is_found(served: Served, 
     assert f"read again: {name}" in replayer.replay(spoilt).differences
 
 
+def test_a_tenants_answer_is_read_again_as_the_tenants(served: Served, ledger: Ledger) -> None:
+    record = ledger.find(names(served.replies["hook"])[0])
+    assert record is not None
+    request, key = Unsealing(ledger).of(record).request, tenant_key(ledger.home)
+    assert request is not None
+    replayer = Replayer(ledger.home, lambda _: Unsealed(State.KEPT, request), lambda: Again(key))
+    theirs = replace(record, body={**record.body, "caller": {"tenant": "north"}})
+    assert replayer.replay(theirs).differences == tuple(
+        f"read again: {one}" for one in ("course", "patient", "sources")
+    )
+    patient = json.loads(request.body)["context"]["patientId"]
+    named = replace(theirs, body={**theirs.body, "patient": pseudonym(key, patient, "north")})
+    assert replayer.replay(named).differences == ("read again: course", "read again: sources")
+
+
 def test_the_command_tells_the_level_and_what_is_kept(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CRS_RISK_HOME", str(served.home.folder))
     done = CliRunner().invoke(crs.app, ["audit", "replay", "all", "--json"])

@@ -99,8 +99,8 @@ def test_treatment_counts_up_to_the_index_time_only(hours: float, treated: bool)
 def test_no_identifier_stands_in_a_record_but_its_keyed_digest_does() -> None:
     body, _ = recorded(with_course(id=CANARY))
     assert CANARY not in json.dumps(body)
-    assert body["course"] == body["patient"] == pseudonym(b"key", CANARY)
-    assert body["sources"] == [pseudonym(b"key", f"Observation/{CANARY}")]
+    assert body["course"] == body["patient"] == pseudonym(b"key", CANARY, CALLER.tenant)
+    assert body["sources"] == [pseudonym(b"key", f"Observation/{CANARY}", CALLER.tenant)]
     assert set(body["caller"]) == {"issuer", "tenant", "subject", "token"}
 
 
