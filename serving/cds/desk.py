@@ -136,9 +136,10 @@ class Desk:
         held, now = reading.joined(call.prefetch, fetched.held), self.now()
         read = reading.course(self.concepts, call, held, now)
         absent = state.unsatisfied(held)
-        place = Place(
-            base, call.context.patientId, self.answerer().model.version, absent, bool(fetched.unread - set(absent))
-        )
+        unread = fetched.unread.difference(absent)
+        if read.status == NOT_CONCERNED:
+            state.check_read(unread)
+        place = Place(base, call.context.patientId, self.answerer().model.version, absent, bool(unread))
         asked = reading.with_sources(replace(told.asked, now=now, fetched=fetched.held), read)
         if read.status == COURSE:
             return self._answered(asked, read, place)

@@ -1,6 +1,6 @@
 """Which of the data that a service asked for were sent, what has to be fetched, and what cannot be done without."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from serving.cds.services import KEYS, LABS, PATIENT, THERAPIES
@@ -29,6 +29,13 @@ def required(prefetch: Mapping[str, Any]) -> tuple[str, ...]:
     held = satisfied(prefetch)
     missing = [key for key in (PATIENT, LABS) if key not in held]
     return tuple(missing if held.intersection(THERAPIES) else [*missing, ONE_OF_THERAPIES])
+
+
+def check_read(unread: Collection[str]) -> None:
+    """Refusal 412 where therapies stand on pages that were not read: a patient on none is not known to be on none."""
+    pages = [f"further pages of {key}" for key in THERAPIES if key in unread]
+    if pages:
+        raise precondition(pages)
 
 
 def precondition(missing: Sequence[str]) -> RefusalError:

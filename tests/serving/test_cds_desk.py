@@ -120,3 +120,18 @@ def test_links_lead_to_the_public_address_or_the_one_that_was_called(
     sent = reply(desk(tmp_path, Kept([]), **trust), ehr.call(prefetch=ehr.prefetch(1, NOW)), scope=scope)
     (card,) = json.loads(sent.content)["cards"]
     assert (card["links"][0]["url"], card["source"]["url"]) == (address, address)
+
+
+@pytest.mark.parametrize("key", ["meds", "admin", "procedures"])
+def test_therapies_on_pages_that_were_not_read_are_not_no_therapies(tmp_path: Path, key: str) -> None:
+    link = [{"relation": "next", "url": "https://ehr.example/fhir/next"}]
+    long_ago, concerned = ehr.prefetch(60, NOW), ehr.prefetch(1, NOW)
+    held = desk(tmp_path, Kept([]))
+    assert json.loads(reply(held, ehr.call(prefetch=long_ago)).content) == {"cards": []}
+    with pytest.raises(RefusalError) as error:
+        reply(held, ehr.call(prefetch={**long_ago, key: {**long_ago[key], "link": link}}))
+    assert (error.value.http_status, error.value.code) == (412, "data-missing")
+    assert f"further pages of {key}" in str(error.value)
+    sent = reply(held, ehr.call(prefetch={**concerned, key: {**concerned[key], "link": link}}))
+    (card,) = json.loads(sent.content)["cards"]
+    assert "more results" in card["detail"]
