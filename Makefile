@@ -1,10 +1,12 @@
 # Needs Python 3.11 and make; everything else comes from requirements.lock, each package checked by its hash.
 #   make run     the whole of it on synthetic courses: train, track, promote, serve on 127.0.0.1:3000
-#   make test    every test, from nothing
+#   make test    every test, from nothing, two files at a time; make test JOBS=0 one after the other
 #   make check   format, lint, types, import directions
 # Another interpreter: make PYTHON=/usr/bin/python3.11 run. More arguments: make run ARGS="--port 3001".
 PYTHON ?= python3.11
 ARGS ?=
+# Processes that share the test files; a file stays with one, so that what it starts is started once.
+JOBS ?= 2
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 BIN := $(VENV)/bin
@@ -20,7 +22,7 @@ run: $(INSTALLED)
 	$(BIN)/crs demo $(ARGS)
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .
