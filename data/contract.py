@@ -63,7 +63,7 @@ def _check_separator(table: str, given: list[str]) -> None:
 
 def _suggestion(name: str, known: tuple[str, ...]) -> str:
     near = get_close_matches(name.strip().lower(), known, n=1, cutoff=0.5)
-    return f"did you mean {near[0]}?" if near else "see docs/cohort-format.md for the columns"
+    return f"did you mean {near[0]}?" if near else "leave it out; docs/cohort-format.md lists the columns"
 
 
 def check_rows(schema: pandera.DataFrameSchema, frame: pd.DataFrame, sieve: Sieve) -> None:

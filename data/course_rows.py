@@ -1,6 +1,8 @@
 """The courses table: from a raw frame to validated columnar courses, in the order of course_id."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 import numpy as np
 import pandas as pd
@@ -8,7 +10,7 @@ from numpy.typing import NDArray
 
 from data.clock import UNKNOWN_START, instants, seconds_from_hours
 from data.contract import check_columns, check_rows, courses_schema
-from data.report import RejectionReport
+from data.report import REMEDIES, RejectionReport
 from data.sieve import Sieve, numbers, words
 from features.catalogue import Catalogue
 from features.course import Courses
@@ -76,7 +78,8 @@ def _number(raw: pd.DataFrame, name: str, sieve: Sieve) -> NDArray[np.float64]:
 def _check_identity(frame: pd.DataFrame) -> None:
     twice = frame["course_id"].ne("") & frame["course_id"].duplicated(keep=False)
     if twice.any():
-        problem = f"{int(twice.sum())} rows share a course_id with another (first at {_rows(twice)})"
+        same = frame["course_id"].eq(frame["course_id"][twice].iloc[0])
+        problem = f"{int(twice.sum())} rows share a course_id with another (first at {_rows(same, 2)})"
         raise DataError("courses.course_id", problem, "one row per course")
     empty = frame["therapy"].eq("")
     if empty.any():
@@ -84,8 +87,9 @@ def _check_identity(frame: pd.DataFrame) -> None:
         raise DataError("courses.therapy", problem, "a risk without a therapy has no meaning")
 
 
-def _rows(mask: pd.Series) -> str:
-    return f"data row {int(mask.to_numpy().argmax()) + 1}"
+def _rows(mask: pd.Series, most: int = 1) -> str:
+    """The first rows of a mask, counted from 1 without the header."""
+    return f"data row {' and '.join(str(place + 1) for place in np.flatnonzero(mask)[:most])}"
 
 
 def _starts(raw: pd.DataFrame, sieve: Sieve) -> NDArray[np.int64]:
@@ -102,9 +106,18 @@ def _note_names(frame: pd.DataFrame, catalogue: Catalogue, sieve: Sieve) -> None
     for column, find in (("therapy", catalogue.find_therapy), ("indication", catalogue.find_indication)):
         found = {text: find(text) for text in frame[column].unique()}
         unknown = [text for text, row in found.items() if text and row is None]
-        sieve.note(f"{column}-unknown", column, frame[column].isin(unknown).to_numpy())
+        near = _nearest(unknown, catalogue.therapies) if column == "therapy" else ""
+        sieve.note(f"{column}-unknown", column, frame[column].isin(unknown).to_numpy(), near)
         frame[column] = frame[column].map({text: row.key if row else text for text, row in found.items()})
     sieve.note("indication-missing", "indication", frame["indication"].eq("").to_numpy())
+
+
+def _nearest(unknown: Iterable[str], known: Iterable[str]) -> str:
+    """The keys that misspelt names may stand for, as what to do; "" where none is near."""
+    keys = list(known)
+    near = [one for text in unknown for one in get_close_matches(text.lower().replace(" ", "-"), keys, n=1, cutoff=0.8)]
+    found = ", ".join(sorted(set(near)))
+    return f"did you mean {found}? {REMEDIES['therapy-unknown']}" if found else ""
 
 
 def _sorted(frame: pd.DataFrame, starts: NDArray[np.int64], catalogue: Catalogue, sieve: Sieve) -> CourseRows:

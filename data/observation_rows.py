@@ -30,11 +30,12 @@ def observation_rows(raw: pd.DataFrame, courses: CourseRows, catalogue: Catalogu
     """Validate the observations table; a value with a comparator counts as the limit it states."""
     check_columns("observations", raw, catalogue)
     sieve = Sieve("observations", len(raw))
+    codes, names = pd.factorize(words(raw["code"]))
+    analytes = [catalogue.find_analyte(name) for name in names]
     course = rows_position(words(raw["course_id"]), courses.position, sieve)
     seconds = row_seconds(raw, course, courses.starts, sieve)
     sieve.reject("hours-missing", "hours", np.isnan(seconds))
-    codes, names = pd.factorize(words(raw["code"]))
-    analytes = [catalogue.find_analyte(name) for name in names]
+    sieve.group(codes, [found.key if found else "" for found in analytes])
     known = np.array([found is not None for found in analytes], dtype=bool)
     sieve.reject("unknown-code", "code", ~_take(known, codes))
     value = _values(raw, sieve)

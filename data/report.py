@@ -33,7 +33,7 @@ REMEDIES: dict[str, str] = {
     "orphan-course": "add the course to courses, or drop its rows",
     "patient-missing": "give patient_id: folds are built by patient",
     "sex-unknown": "none: use F or M where it is known",
-    "therapy-unknown": "none: the text is kept and answered by its class; add it to the therapies if it is one of them",
+    "therapy-unknown": "correct the name, or write the key of its class: as written no published rate applies to it",
     "temperature-missing": "bring body temperature: without it no grade can be derived",
     "time-without-offset": "write ISO 8601 with a UTC offset, such as 2026-01-31T08:00+01:00",
     "time-not-readable": "write ISO 8601 with a UTC offset, such as 2026-01-31T08:00+01:00",
@@ -52,7 +52,11 @@ REMEDIES: dict[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`rows` rows of `table` met `rule` in `column`; `kind` is rejected, unused or noted."""
+    """`rows` rows of `table` met `rule` in `column`; `kind` is rejected, unused or noted.
+
+    first: the first such row, counted from 1 without the header; 0 where it is not known. which: how many rows of which
+    analytes, by keys of the catalogue; "" where it is not told.
+    """
 
     kind: str
     rule: str
@@ -60,6 +64,15 @@ class Finding:
     column: str
     rows: int
     remedy: str
+    first: int = 0
+    which: str = ""
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The finding as one line of a table."""
+        first = str(self.first) if self.first else ""
+        rows = f"{self.rows} ({self.which})" if self.which else str(self.rows)
+        return (self.kind, self.table, self.column, self.rule, rows, first, self.remedy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +93,19 @@ class RejectionReport:
     def __add__(self, other: "RejectionReport") -> "RejectionReport":
         return RejectionReport(self.findings + other.findings, {**self.rows_read, **other.rows_read})
 
-    def table(self) -> list[tuple[str, str, str, str, str, str]]:
+    def table(self) -> list[tuple[str, ...]]:
         """Header and one line per finding, for printing."""
-        lines = [(item.kind, item.table, item.column, item.rule, str(item.rows), item.remedy) for item in self.findings]
-        return [("kind", "table", "column", "rule", "rows", "what to do"), *lines]
+        header = ("kind", "table", "column", "rule", "rows", "first data row", "what to do")
+        return [header, *(item.cells for item in self.findings)]
 
     def text(self) -> str:
         """The findings as aligned plain text; one sentence when there are none."""
         if not self.findings:
             return "nothing was rejected, left unused or repaired"
         lines = self.table()
-        widths = [max(len(line[place]) for line in lines) for place in range(5)]
+        widths = [max(map(len, cells)) for cells in zip(*(line[:-1] for line in lines), strict=True)]
         return "\n".join(
-            "  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[5]]).rstrip()
+            "  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[-1]]).rstrip()
             for line in lines
         )
 
@@ -110,4 +123,7 @@ def check_share(report: RejectionReport, allowed: float, knock_on: Iterable[str]
         if rows and lost > allowed * rows:
             worst = max(counted, key=lambda item: item.rows)
             problem = f"{lost} of {rows} rows rejected, more than {allowed:.0%}; most by rule {worst.rule}"
-            raise DataError(table, f"{problem} in column {worst.column} ({worst.rows} rows)", worst.remedy)
+            where = f", first at data row {worst.first}" if worst.first else ""
+            which = f": {worst.which}" if worst.which else ""
+            problem = f"{problem} in column {worst.column} ({worst.rows} rows{which}{where})"
+            raise DataError(table, problem, worst.remedy)

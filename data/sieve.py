@@ -1,5 +1,7 @@
 """Take rows out of one table rule by rule, and keep count."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -8,6 +10,8 @@ from numpy.typing import NDArray
 from data.report import NOTED, REJECTED, REMEDIES, UNUSED, Finding, RejectionReport
 
 Mask = NDArray[np.bool_]
+#: So many analytes are named in a finding, those with the most rows first.
+MOST_NAMED = 3
 
 
 class Sieve:
@@ -18,6 +22,14 @@ class Sieve:
         self.rows = rows
         self.kept: Mask = np.ones(rows, dtype=bool)
         self._findings: list[Finding] = []
+        self._group: NDArray[np.int64] = np.zeros(rows, dtype=np.int64)
+        self._groups: tuple[str, ...] = ("",)
+
+    def group(self, place: NDArray[np.int64], names: Sequence[str]) -> None:
+        """Say from now on which groups the rows of a finding are of. place: (rows,) position in names; "": not told."""
+        keys = sorted({*names})
+        self._group = np.array([keys.index(name) for name in names], dtype=np.int64)[place] if len(place) else place
+        self._groups = tuple(keys)
 
     def reject(self, rule: str, column: str, broken: Mask) -> None:
         """Take out the rows that break the rule."""
@@ -27,17 +39,26 @@ class Sieve:
         """Take out sound rows that lie outside what is looked at."""
         self._remove(UNUSED, rule, column, outside)
 
-    def note(self, rule: str, column: str, met: Mask) -> None:
-        """Count rows that stay."""
-        self._count(NOTED, rule, column, met & self.kept)
+    def note(self, rule: str, column: str, met: Mask, remedy: str = "") -> None:
+        """Count rows that stay. remedy: what to do, where more is known than the rule says."""
+        self._count(NOTED, rule, column, met & self.kept, remedy)
 
     def _remove(self, kind: str, rule: str, column: str, out: Mask) -> None:
         self._count(kind, rule, column, out & self.kept)
         self.kept &= ~out
 
-    def _count(self, kind: str, rule: str, column: str, rows: Mask) -> None:
+    def _count(self, kind: str, rule: str, column: str, rows: Mask, remedy: str = "") -> None:
         if number := int(rows.sum()):
-            self._findings.append(Finding(kind, rule, self.table, column, number, REMEDIES[rule]))
+            first, which = int(rows.argmax()) + 1, self._which(rows)
+            todo = remedy or REMEDIES[rule]
+            self._findings.append(Finding(kind, rule, self.table, column, number, todo, first, which))
+
+    def _which(self, rows: Mask) -> str:
+        """Such as "crp 12 of 80, il6 3 of 5"; "" without groups."""
+        out, whole = (np.bincount(self._group[held], minlength=len(self._groups)) for held in (rows, slice(None)))
+        told = [place for place in np.argsort(-out, kind="stable").tolist() if out[place] and self._groups[place]]
+        named = [f"{self._groups[place]} {out[place]} of {whole[place]}" for place in told[:MOST_NAMED]]
+        return ", ".join([*named, f"{len(told) - MOST_NAMED} more"] if len(told) > MOST_NAMED else named)
 
     def report(self) -> RejectionReport:
         return RejectionReport(tuple(self._findings), {self.table: self.rows})

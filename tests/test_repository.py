@@ -72,7 +72,15 @@ def _verbs(name: str, command: Any) -> Iterator[tuple[str, set[str]]]:
     for below, one in getattr(command, "commands", {}).items():
         yield from _verbs(f"{name} {below}".strip(), one)
     if name and not getattr(command, "commands", {}):
-        yield name, {option for one in command.params for option in one.opts if option.startswith("--")} | {"--help"}
+        yield (
+            name,
+            {option for one in command.params for option in _spellings(one) if option.startswith("--")} | {"--help"},
+        )
+
+
+def _spellings(option: Any) -> list[str]:
+    """How an option is written, turned off included."""
+    return [*option.opts, *option.secondary_opts]
 
 
 def verb_of(words: list[str]) -> str:
@@ -143,7 +151,8 @@ def project() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("entry", "verb"), [("main", "train"), ("recalibrate",) * 2, ("tune", "tune"), ("evaluate",) * 2, ("promote",) * 2]
+    ("entry", "verb"),
+    [("main", "train")] + [(name, name) for name in ("recalibrate", "tune", "evaluate", "score", "promote")],
 )
 def test_each_entry_point_calls_its_verb_with_options_it_takes(project: dict[str, Any], entry: str, verb: str) -> None:
     command = project["entry_points"][entry]["command"]
@@ -153,7 +162,7 @@ def test_each_entry_point_calls_its_verb_with_options_it_takes(project: dict[str
 
 
 def test_entry_points_use_each_parameter_they_declare_and_no_other(project: dict[str, Any]) -> None:
-    assert set(project["entry_points"]) == {"main", "recalibrate", "tune", "evaluate", "promote"}
+    assert set(project["entry_points"]) == {"main", "recalibrate", "tune", "evaluate", "score", "promote"}
     for entry in project["entry_points"].values():
         used = re.findall(r"(?<!\{)\{([a-z_]+)\}(?!\})", entry["command"])
         assert set(used) == set(entry["parameters"])

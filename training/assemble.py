@@ -29,14 +29,15 @@ def assemble(cohort: Cohort, prior: Prior, catalogue: Catalogue, workers: int) -
     asked, labelled = questions(cohort)
     parts, blocks, seen = [], [], Seen.nothing(len(widest.columns))
     builder, patient = RowBuilder(widest, prior, catalogue), numbered(cohort.patient_ids)
-    for layer, labels in zip(asked, labelled, strict=True):
-        part = rows_of(layer, labels, builder, patient, workers)
+    unfit = one_sided(labelled)
+    while asked:  # a layer's snapshots are let go once its rows are built
+        part = rows_of(asked.pop(0), labelled.pop(0), builder, patient, workers)
         seen = seen + Seen.of(part.values)
         blocks.append(Block.of(part.values))
         parts.append(part.without_values())
     spec = seen.informative(widest)
     values = under_one_another(blocks, np.flatnonzero(np.isin(widest.names, spec.names)))
-    table, unsound = without_unsound(replace(joined(parts), values=values), one_sided(labelled))
+    table, unsound = without_unsound(replace(joined(parts), values=values), unfit)
     return table, spec.with_ranges(values), unsound
 
 

@@ -58,7 +58,9 @@ def read(path: Path | None) -> Settings:
         return Settings()
     try:
         body = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise UsageError(f"{path}", "the settings file cannot be opened", "check the path") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(path.name, "the settings file cannot be read as TOML", "see docs/training.md") from error
     return from_mapping(body, path.name)
 

@@ -105,7 +105,8 @@ def check_findings(findings: Iterable[Finding], given: Iterable[Override] = ()) 
     if stopping:
         codes = sorted({f"{one.code} ({one.table}.{one.column})" for one in stopping})
         remedy = "see crs diagnose; to train all the same, --override CODE --reason TEXT, which is recorded"
-        raise DataError("diagnose", f"{len(stopping)} findings refuse these data: {', '.join(codes)}", remedy)
+        many = f"{len(stopping)} findings refuse" if len(stopping) > 1 else "one finding refuses"
+        raise DataError("diagnose", f"{many} these data: {', '.join(codes)}", remedy)
 
 
 def to_json(findings: Iterable[Finding]) -> dict[str, Any]:

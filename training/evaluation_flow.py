@@ -25,7 +25,7 @@ from training.diagnose import Override
 from training.effects import mean_effects
 from training.evaluate import Result, bundle_scores, flat, judge
 from training.evaluation_policy import EvaluationPolicy, evaluation_policy
-from training.flows import check_data, console, show
+from training.flows import check_data, console, show_shortly
 from training.report import page
 from training.report_document import Judged, document, exported
 from training.reporting_facts import of_evaluation
@@ -76,7 +76,8 @@ def evaluate(home: Home, request: Request, settings: Settings, uri: str | None) 
     cohort = _cohort(request)
     external = request.design is Design.EXTERNAL
     found = _version(home, request, cohort, settings, uri) if external else _recipe(request, cohort, settings)
-    show(found.results)
+    show_shortly(found.results)
+    console.print("at the other index times: in MLflow, and in the files of --report and --out")
     judged = _judged(found, request, cohort, settings)
     body = document(judged, settings.to_json(), evaluation_policy(), f"{datetime.now(UTC):%Y-%m-%d}")
     body["trained_here"] = external and trained_here(found.about, cohort)

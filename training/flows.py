@@ -21,8 +21,8 @@ from data.tables import Cohort, Frames, cohort_from_frames, read_cohort, write_c
 from features.catalogue import load
 from features.errors import UsageError
 from features.home import Home
+from training import attrition_text, diagnose_report
 from training import diagnose as checks
-from training import diagnose_report
 from training.config import Settings
 from training.diagnose import Override
 from training.evaluate import Result
@@ -31,6 +31,8 @@ from training.train import train as train_cohort
 
 #: Characters to a line where the output is no terminal, so that no column is cut.
 WIDE = 180
+#: Index times that the console shows; those of single infusions, of the first dose, and all together.
+SHOWN = ("0h", "dose1+0h", "all")
 console = Console(soft_wrap=True, highlight=False, markup=False, width=None if sys.stdout.isatty() else WIDE)
 
 
@@ -47,17 +49,16 @@ def synthesise(out: Path, courses: int, seed: int, format: str) -> None:
 
 
 def check(folder: Path, derive_grades: bool = False) -> None:
-    """Read a cohort and print its rejection report and its attrition; derive_grades as in data.tables.read_cohort."""
+    """Read a cohort and print its attrition and, last, what was rejected; derive_grades as data.tables.read_cohort."""
     cohort = read_cohort(folder, derive_grades=derive_grades)
-    console.print(cohort.report.text())
     asked = layers(cohort)
-    grid = empty_table("step", "outcome", "index time", "courses")
-    for row in attrition(cohort, asked, label_layers(cohort, asked)):
-        grid.add_row(row.step, row.outcome, row.index_time, str(row.courses))
-    console.print(grid)
+    steps = attrition(cohort, asked, label_layers(cohort, asked))
+    console.print(*attrition_text.of_cohort(steps), sep="\n")
+    console.print(attrition_text.of_questions(steps))
     _show_rates(cohort)
     for event, systems in mixed_grading(cohort).items():
         console.print(f"{event}: graded by several systems ({', '.join(systems)}); they do not compare")
+    console.print(cohort.report.text())
     console.print(f"{len(cohort)} courses; fingerprint {cohort.fingerprint}")
 
 
@@ -161,7 +162,7 @@ def record(home: Home, trained: Trained, source: Path, uri: str | None) -> str:
     from training.model_events import documents, register
     from training.versions import add_document
 
-    show(result for result in trained.results if result.index_time in ("0h", "all"))
+    show_shortly(trained.results)
     registered = tracking.log_training(home, trained, source, uri)
     with open_ledger(home) as ledger:
         register(ledger, registered.version, trained.bundle, first=standing(ledger) is None)
@@ -175,8 +176,16 @@ def record(home: Home, trained: Trained, source: Path, uri: str | None) -> str:
 
 
 def mlflow_command(home: Home, uri: str | None) -> str:
-    """How to look at the runs."""
-    return f"mlflow ui --backend-store-uri {uri or home.mlflow_uri} --host 127.0.0.1 --port 5000"
+    """How to look at the runs, without MLflow's usage figures."""
+    where = f"--backend-store-uri {uri or home.mlflow_uri} --host 127.0.0.1 --port 5000"
+    return f"MLFLOW_DISABLE_TELEMETRY=true mlflow ui {where}"
+
+
+def show_shortly(results: Iterable[Result]) -> None:
+    """The results at the start and over all index times; nothing where nothing was fitted."""
+    shown = [one for one in results if one.index_time.split(",")[0] in SHOWN]
+    if shown:
+        show(shown)
 
 
 def show(results: Iterable[Result]) -> None:

@@ -15,6 +15,9 @@ from training.gate_criteria import Check
 #: What comes after a change of what is live.
 START = "next: crs serve; a service that runs already has to be restarted"
 
+#: How to read a figure against something else, AUROC included.
+LEGEND = "found, where something is named under against: how much worse the version is; below 0 it is better"
+
 
 def gate(home: Home, which: str, cohort: Path | None, plan: Path | None, as_json: bool, uri: str | None) -> None:
     """Judge a version and print the verdict; GateError after it unless the version passes."""
@@ -40,6 +43,7 @@ def show(verdict: Verdict) -> None:
         if one.code is not change_plan.Criterion.SUBGROUP or not one.met:
             table.add_row(*_cells(one, one.code in verdict.required))
     console.print(table)
+    console.print(LEGEND)
     groups = [one for one in verdict.checks if one.code is change_plan.Criterion.SUBGROUP]
     console.print(f"subgroups compared: {len(groups)}, worse beyond chance: {sum(not one.met for one in groups)}")
     for note in verdict.notes:

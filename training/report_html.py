@@ -12,10 +12,10 @@ FIXED = "\N{NO-BREAK SPACE}"
 
 
 def number(value: Any, digits: int = 3) -> str:
-    """A count as it is, another number with `digits` after the point; a dash where there is none."""
+    """A count as it is, another number with `digits` after the point, never -0; a dash where there is none."""
     if value is None:
         return NONE
-    return f"{value:,}" if isinstance(value, int) else f"{value:.{digits}f}"
+    return f"{value:,}" if isinstance(value, int) else f"{value:z.{digits}f}"
 
 
 def estimate(found: Mapping[str, Any] | None, digits: int = 3) -> str:

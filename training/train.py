@@ -30,6 +30,7 @@ from training.config import Settings
 from training.diagnose import Override
 from training.evaluate import Recipe, Result, judge, published, to_json
 from training.fit import Fitted, fit_outcome, milder_signal
+from training.memory import give_back
 from training.reporting_facts import of_training
 from training.table import Table, fold_of_rows, spread_out
 from training.tripod import reporting
@@ -85,6 +86,7 @@ def train(
     """
     with threadpool_limits(limits=1, user_api="blas"):
         table = made or assemble(cohort, Prior(pool(catalogue)), catalogue, settings.workers)
+        give_back()
         return _train(cohort, name, settings, catalogue, progress, overrides, source, table)
 
 
@@ -110,6 +112,7 @@ def _train(
             continue
         models[place] = fit_outcome(table, recipe.plan(table, place, settings.seed), milder_signal(models, place))
         results += _judged(table, recipe, place, models[place])
+        give_back()
         progress(f"{key}: {table.events(place)} courses with the outcome, {models[place].rounds} trees")
     fitted = {OUTCOME_KEYS[place]: one for place, one in models.items()}
     about = _about(name, settings, data_facts(cohort, name, source), results, overrides)

@@ -103,7 +103,8 @@ def _say_where(study: Study, name: str, trials: int) -> None:
     elif held:
         console.print(f"{name}: goes on where it stopped, {done} of {trials} trials are finished")
     else:
-        console.print(f"{name}: {trials} trials, the first with the given settings")
+        many = f"{trials} trials, the first" if trials > 1 else "one trial,"
+        console.print(f"{name}: {many} with the given settings")
 
 
 def _search(study: Study, task: Task, asked: Asked, runs: Mirror) -> bool:
@@ -121,7 +122,7 @@ def _search(study: Study, task: Task, asked: Asked, runs: Mirror) -> bool:
 
 
 def _bar() -> Progress:
-    """A bar at the bottom of a terminal; nothing elsewhere, where each trial's line tells all."""
+    """A bar at the bottom of a terminal; nothing elsewhere, where lines tell of each fold and trial."""
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     return Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
 
@@ -142,6 +143,9 @@ class Board:
         if trial.state.is_finished():
             self.bar.console.print(self._line(trial))
             folds = self.task.folds
+        elif 0 < folds < self.task.folds and not self.bar.console.is_terminal:
+            place = f"trial {trial.number + 1} of {self.trials}"
+            self.bar.console.print(f"{place}: {folds} of {self.task.folds} folds")
         text = f"trial {trial.number + 1} of {self.trials}, {self._so_far()}"
         self.bar.update(self.line, completed=trial.number * self.task.folds + folds, description=text)
 
@@ -169,7 +173,7 @@ def settings_file(best: Settings, trial: FrozenTrial, counts: Mapping[str, int],
     from_mapping(body, "settings")
     head = (
         f"# crs tune: trial {trial.number + 1} of {sum(counts.values())}, mean log loss {trial.value!r}\n"
-        f"# {counts['trials_pruned']} trials were given up early; search {name}\n"
+        f"# given up early: {counts['trials_pruned']}; search {name}\n"
     )
     return head + "".join(f"{key} = {value}\n" for key, value in body.items())
 

@@ -88,7 +88,7 @@ def test_file_of_no_bytes_is_refused(tmp_path: Path, form: str) -> None:
 def test_duplicate_course_id_is_refused(tmp_path: Path) -> None:
     path = folder(tmp_path)
     rewrite(path, "courses", course_id=[PLANTED_ID] * 2 + [f"c{number}" for number in range(2, 10)])
-    assert "courses.course_id: 2 rows share a course_id with another (first at data row 1)" in refused(path)
+    assert "courses.course_id: 2 rows share a course_id with another (first at data row 1 and 2)" in refused(path)
 
 
 def test_empty_therapy_is_refused(tmp_path: Path) -> None:
@@ -131,6 +131,7 @@ def test_more_than_a_fifth_of_rejected_rows_refuses_the_cohort_and_a_fifth_does_
     assert read_cohort(path).report.count("unit-not-accepted") == 2
     rewrite(path, "observations", unit=["mg/L"] * 7 + ["furlong"] * 3)
     assert "3 of 10 rows rejected, more than 20%; most by rule unit-not-accepted" in refused(path)
+    assert "in column unit (3 rows: crp 3 of 10, first at data row 8); use a unit" in refused(path)
 
 
 # --- what is rejected row by row
@@ -171,7 +172,7 @@ def rejected_observation(row: tuple[object, ...], **columns: object) -> Rejectio
 )
 def test_bad_observation_leaves_by_its_rule(row: tuple[object, ...], rule: str) -> None:
     report = rejected_observation(row)
-    assert [(item.rule, item.rows) for item in report.findings] == [(rule, 1)]
+    assert [(item.rule, item.rows, item.first) for item in report.findings] == [(rule, 1, 2)]
 
 
 def test_unknown_comparator_is_rejected() -> None:
@@ -317,6 +318,25 @@ def test_unknown_therapy_is_kept_as_written_and_noted() -> None:
     assert found.report.rejected() == 0
 
 
+def test_a_misspelt_therapy_is_told_what_may_be_meant() -> None:
+    report = cohort(courses("a", "b", therapy=["Axicabtagene cilolucel", "Wonder-cel"])).report
+    assert [(item.rule, item.rows, item.first) for item in report.findings] == [("therapy-unknown", 2, 1)]
+    assert report.findings[0].remedy.startswith(f"did you mean {AXI}? correct the name")
+    assert not cohort(courses("a", therapy="Wonder-cel")).report.findings[0].remedy.startswith("did you mean")
+
+
+def test_the_analytes_that_lost_rows_are_named_with_how_many_they_had() -> None:
+    lost = [("a", 1.0, code, 5.0, "furlong") for code in ("crp", "crp", "il6", "ferritin", "ldh")]
+    report = cohort(courses("a"), observations(*([GOOD] * 20), *lost, ("a", 1.0, PLANTED_ID, 5.0, "mg/L"))).report
+    told = {item.rule: item.which for item in report.findings}
+    assert told == {
+        "unknown-code": "",
+        "unit-not-accepted": "crp 2 of 22, ferritin 1 of 1, il6 1 of 1, 1 more",
+    }
+    assert "5 (crp 2 of 22, " in report.text()
+    assert PLANTED_ID not in report.text()
+
+
 def test_schedule_follows_the_class_and_step_doses_where_the_class_is_unknown() -> None:
     table = courses("a", "b", "c", "d", therapy=[AXI, TEC, "unknown-one", "unknown-two"])
     found = cohort(table, None, events(("d", 72, "step_dose", 2)))
@@ -385,14 +405,15 @@ def test_hours_of_a_table_become_seconds_by_the_rule_of_a_request(hours: float) 
 
 def test_time_without_offset_or_without_start_is_rejected() -> None:
     assert timed("2026-01-01T00:00Z", "2026-01-01T09:00", "yesterday Z", None).report.table()[1:] == [
-        ("rejected", "observations", "time", "time-without-offset", "1", REMEDY),
-        ("rejected", "observations", "time", "time-not-readable", "1", REMEDY),
+        ("rejected", "observations", "time", "time-without-offset", "1", "1", REMEDY),
+        ("rejected", "observations", "time", "time-not-readable", "1", "2", REMEDY),
         (
             "rejected",
             "observations",
             "hours",
             "hours-missing",
             "1",
+            "3",
             "give the hours from start; only a peak grade may leave them empty",
         ),
     ]

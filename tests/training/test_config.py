@@ -52,7 +52,7 @@ def test_what_is_not_toml_is_refused(tmp_path: Path, text: str | bytes) -> None:
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"none\.toml"):
+    with pytest.raises(UsageError, match=r"none\.toml: the settings file cannot be opened; check the path"):
         read(tmp_path / "none.toml")
 
 

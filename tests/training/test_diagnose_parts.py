@@ -120,7 +120,7 @@ def test_only_a_refusal_without_an_override_stops() -> None:
     assert refused(found) == (found[0],)
     with pytest.raises(DataError, match=r"label-copied \(observations\.wbc\).*--override"):
         check_findings(found)
-    with pytest.raises(DataError, match="1 findings refuse"):
+    with pytest.raises(DataError, match="one finding refuses these data"):
         check_findings(found, [Override("unit-differs", "repaired by hand")])
     check_findings(found, [Override("label-copied", "a known pilot")])
     check_findings(_milder())

@@ -119,13 +119,29 @@ def test_check_shows_attrition_and_rejections(site: Path, capsys: pytest.Capture
     capsys.readouterr()
     flows.check(site / "out")
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["rows", "of", "courses", "12"] in lines
-    assert ["asked", "crs_2plus", "24h", "12"] in lines
-    # Of 12 courses 4 reach grade 2, on day 2: after the question of day 1 and before that of day 3.
-    assert ["labelled,", "with", "the", "outcome", "crs_2plus", "24h", "4"] in lines
-    assert ["out:", "already", "happened", "crs_2plus", "72h", "4"] in lines
+    assert lines[:2] == [["rows", "of", "courses:", "12"], ["courses:", "12"]]
+    # Asked, already happened, at risk, follow-up too short, labelled, with the outcome. Of 12 courses 4 reach grade 2,
+    # on day 2: after the question of day 1 and before that of day 3. Steps that took nobody out have no column.
+    assert ["crs_2plus", "24h", "12", "0", "12", "0", "12", "4"] in lines
+    assert ["crs_2plus", "72h", "12", "4", "8", "0", "8", "0"] in lines
     assert any(line[:5] == ["rejected", "observations", "unit", "unit-not-accepted", "1"] for line in lines)
     assert any(line[:2] == ["12", "courses;"] for line in lines)
+
+
+def test_the_console_shows_the_start_and_all_index_times_and_no_table_where_nothing_was_fitted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    times = ("0h", "24h", "dose1+0h", "dose1+12h", "all", "all, treated before")
+    flows.show_shortly(Result("crs_1plus", time, "model", 10, 1, {}) for time in times)
+    shown = capsys.readouterr().out.splitlines()[1:]
+    assert [line.split("model")[0].split("crs_1plus")[1].strip() for line in shown] == [
+        "0h",
+        "dose1+0h",
+        "all",
+        "all, treated before",
+    ]
+    flows.show_shortly(())
+    assert capsys.readouterr().out == ""
 
 
 def test_a_synthetic_cohort_is_called_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -256,7 +272,10 @@ def test_a_new_version_has_its_signed_manifest_in_the_ledger_and_its_papers_in_m
     with tracking.store(home) as client:
         held = {
             name: json.loads(Path(client.download_artifacts(registered.run_id, name, str(tmp_path))).read_text())
-            for name in ("manifest.dsse.json", "ml-bom.json")
+            for name in ("manifest.dsse.json", "model.sig", "ml-bom.json")
         }
+        key = Path(client.download_artifacts(registered.run_id, "model-signing.pub", str(tmp_path))).read_text()
     assert held["manifest.dsse.json"] == record.body["statement"]
+    assert held["model.sig"] == record.body["model_signature"]
+    assert key == said["predicate"]["model_signing_key"]
     assert held["ml-bom.json"]["metadata"]["component"]["hashes"][0]["content"] == registered.digest

@@ -24,7 +24,7 @@ from features.home import MODEL_NAME, Home, Live, read_live, read_previous, writ
 from serving.store import bundle_folder, open_live
 from tests.training.builders import plan_text
 from tests.training.conftest import Registry
-from training import change_plan, gate_flow, promote, tracking, versions
+from training import change_plan, gate_flow, promote, promotion_verbs, tracking, versions
 from training.gate import Word
 from training.gate_flow import Request
 
@@ -170,6 +170,15 @@ def test_a_version_that_nobody_judged_is_judged_first_and_the_next_command_is_na
         gate_flow.approve(home, "1", "ada  example", "clinician", "reviewed")
     gate_flow.approve(home, "1", "Bo Example", "owner", "reviewed")
     assert gate_flow.promoted(home, Request("1"), quiet).version == "1"
+
+
+def test_the_gate_names_the_version_it_judged_and_says_how_its_figures_are_read(
+    own_home: OwnHome, capsys: pytest.CaptureFixture[str]
+) -> None:
+    promotion_verbs.gate(own_home(), "challenger", None, None, False, None)
+    said = capsys.readouterr().out
+    assert "how much worse the version is; below 0 it is better" in said
+    assert "next: crs approve --version 2 --by NAME" in said
 
 
 def test_no_approval_without_a_verdict_and_none_of_one_against_another_champion(own_home: OwnHome) -> None:

@@ -213,7 +213,10 @@ def test_the_flow_of_courses_is_rounded_and_never_grows(cohort: Cohort) -> None:
         assert all(one[step] % 5 == 0 for step in ("asked", "at risk", "with a known outcome"))
 
 
-@pytest.mark.parametrize(("value", "shown"), [(None, "–"), (1234, "1,234"), (0.12345, "0.123"), (-1.0, "-1.000")])
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(None, "–"), (1234, "1,234"), (0.12345, "0.123"), (-1.0, "-1.000"), (-0.0004, "0.000"), (-0.0006, "-0.001")],
+)
 def test_numbers_are_shown_alike_everywhere(value: float | None, shown: str) -> None:
     assert number(value) == shown
 

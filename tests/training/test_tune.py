@@ -165,12 +165,23 @@ def killed(cohort_folder: Path, tmp_path: Path) -> Iterator[Home]:
     )
     assert process.stdout is not None
     lines = iter(process.stdout)
-    assert any(line.startswith("trial 2 of") for line in lines)
+    assert any(line.startswith(f"trial 3 of {TRIALS}: 1 of {QUICK.folds} folds") for line in lines)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     process.stdout.close()
     assert not (tmp_path / "settings.toml").exists()
     return Home(tmp_path / "home")
+
+
+@pytest.mark.parametrize(
+    ("trials", "said"), [(1, "one trial, with the given"), (3, "3 trials, the first with the given")]
+)
+def test_a_new_search_says_how_many_trials_it_makes(
+    trials: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with search.opened(Home(tmp_path / "home"), "new") as study:
+        tune._say_where(study, "tune-1", trials)
+    assert capsys.readouterr().out == f"tune-1: {said} settings\n"
 
 
 @pytest.mark.slow
@@ -292,10 +303,10 @@ def test_a_refused_cohort_is_not_searched_unless_somebody_answers_for_it(
 
     def refuses(*words: Any) -> None:
         given.append(words[-1])
-        raise DataError("diagnose", "1 findings refuse these data")
+        raise DataError("diagnose", "one finding refuses these data")
 
     monkeypatch.setattr(tune, "check_data", refuses)
-    with pytest.raises(DataError, match="refuse these data"):
+    with pytest.raises(DataError, match="refuses these data"):
         tuned(Home(tmp_path / "home"), cohort_folder, tmp_path / "settings.toml")
     assert given == [ANSWERED]
     assert not (tmp_path / "home").exists()
