@@ -1,5 +1,6 @@
 """The verbs of the auditor: check the ledger, read it, replay an answer, prove a record, take the ledger away."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -68,25 +69,31 @@ def versions(as_json: Json = False) -> None:
 @APP.command()
 def replay(
     name: Annotated[str, typer.Argument(metavar="ID", help="A prediction_id, a record's sequence, or all.")],
+    codes: Annotated[
+        list[Path] | None, typer.Option(help="A centre's own code file, now or then; may be repeated.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compute an answer again and compare it bit for bit. Example: crs audit replay all
 
-    Where the vault keeps the request it is read again first. Exit codes: 0 the same bits; 4 the bundle is gone or
-    altered; 7 a bit differs.
+    Where the vault keeps the request it is read again first, by the codes of a file with the digest that the record
+    names: one of --codes, or without it the one that trust.toml names. Exit codes: 0 the same bits; 3 a file is not a
+    list of codes; 4 the bundle is gone or altered; 7 a bit differs.
     """
     from audit import verbs
 
     found = home()
-    verbs.replay(found, name, as_json, lambda: _reader(found))
+    verbs.replay(found, name, as_json, lambda: _reader(found, codes or []))
 
 
-def _reader(found: Any) -> Any:
+def _reader(found: Any, codes: list[Path]) -> Any:
     """Reads kept requests again, as the service reads them; made only where there is one."""
     from audit.keys import tenant_key
     from serving.again import Again
+    from serving.trust import reading
 
-    return Again(tenant_key(found))
+    set_now = "" if codes else reading.settled(os.environ).codes.file
+    return Again(tenant_key(found), [Path(set_now)] if set_now else codes)
 
 
 @APP.command()

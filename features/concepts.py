@@ -4,9 +4,11 @@ A code whose row nobody verified, one that the tables refuse, and one that they 
 """
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
+from hashlib import sha256
+from io import StringIO
 from math import isfinite, nan
 from pathlib import Path
 
@@ -61,12 +63,16 @@ class Meaning:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Concepts:
-    """The look-up. checked: the catalogue with verified codes only. local: a centre's own codes, which come first."""
+    """The look-up. checked: the catalogue with verified codes only. local: a centre's own codes, which come first.
+
+    digest: SHA-256 of the centre's file, "" where there is none.
+    """
 
     catalogue: Catalogue
     checked: Catalogue
     events: Mapping[tuple[str, str], Meaning]
     local: Mapping[tuple[str, str], Meaning]
+    digest: str = ""
     _known: dict[tuple[str, str, tuple[str, ...]], "Meaning | str"] = field(default_factory=dict)
 
     def of(self, system: str, code: str, kinds: tuple[str, ...]) -> Meaning | str:
@@ -123,7 +129,11 @@ def _folded(system: str, code: str) -> str:
 
 def concepts(tables: Catalogue, local: Path | None = None) -> Concepts:
     """The look-up over a catalogue and, where given, a centre's own file (see read_local)."""
-    return Concepts(tables, _checked(tables), _events(tables), read_local(local, tables) if local else {})
+    if local is None:
+        return Concepts(tables, _checked(tables), _events(tables), {})
+    content = _content(local)
+    own = _local(local.name, content, tables)
+    return Concepts(tables, _checked(tables), _events(tables), own, sha256(content).hexdigest())
 
 
 def _checked(tables: Catalogue) -> Catalogue:
@@ -168,22 +178,53 @@ def code_systems() -> tuple[CodeSystem, ...]:
     return rows
 
 
+@cache
+def _system_names() -> Mapping[str, str]:
+    return {uri: row.system for row in code_systems() for uri in row.fhir}
+
+
+def system_name(system: str) -> str:
+    """A code system's name in the reviewed tables, of its FHIR URI; any other as it is."""
+    return _system_names().get(system, system)
+
+
 def read_local(path: Path, tables: Catalogue) -> Mapping[tuple[str, str], Meaning]:
-    """A centre's own codes: CSV with the columns of HEADER. DataError names the line of the first bad row."""
+    """A centre's own codes: CSV with the columns of HEADER. DataError names file, line and column of a fault."""
+    return _local(path.name, _content(path), tables)
+
+
+def _content(path: Path) -> bytes:
     try:
-        rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines(), strict=True))
-    except (OSError, UnicodeDecodeError, csv.Error):
+        return path.read_bytes()
+    except OSError:
         raise DataError(f"{path}", "the list of codes cannot be read", "give a UTF-8 CSV file") from None
-    if not rows or tuple(rows[0]) != HEADER:
-        raise DataError(f"{path}", "the columns are not the ones of a list of codes", f"use {', '.join(HEADER)}")
+
+
+def _local(file: str, content: bytes, tables: Catalogue) -> Mapping[tuple[str, str], Meaning]:
     found: dict[tuple[str, str], Meaning] = {}
-    for line, cells in enumerate(rows[1:], 2):
-        place = f"{path.name} line {line}"
+    rows = _rows(file, content)
+    if tuple(next(rows, ("", []))[1]) != HEADER:
+        raise DataError(f"{file} line 1", "the columns are not the ones of a list of codes", f"use {', '.join(HEADER)}")
+    for place, cells in rows:
         pair, meaning = _local_row(place, cells, tables)
         if pair in found:
-            raise DataError(place, "the code stands twice", "keep one of the rows")
+            raise DataError(f"{place}, code", "the code stands twice", "keep one of the rows")
         found[pair] = meaning
     return found
+
+
+def _rows(file: str, content: bytes) -> Iterator[tuple[str, list[str]]]:
+    """Place and cells of each row, the header's first."""
+    try:
+        reader = csv.reader(StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{file} line {line}", "not UTF-8", "save the list of codes as UTF-8") from None
+    try:
+        for cells in reader:
+            yield f"{file} line {reader.line_num}", cells
+    except csv.Error:
+        raise DataError(f"{file} line {reader.line_num}", "not CSV", "close each quotation mark") from None
 
 
 def _local_row(place: str, cells: list[str], tables: Catalogue) -> tuple[tuple[str, str], Meaning]:
@@ -192,10 +233,11 @@ def _local_row(place: str, cells: list[str], tables: Catalogue) -> tuple[tuple[s
     kind, key, system, code, value, grading, _ = (cell.strip() for cell in cells)
     _check_key(place, kind, key, tables)
     if not system or not code:
-        raise DataError(place, "system or code is empty", "system is local, or as the source writes it")
+        empty = "code" if system else "system"
+        raise DataError(f"{place}, {empty}", "system or code is empty", "system is local, or as the source writes it")
     if grading not in ("", *GRADINGS):
         raise DataError(f"{place}, grading", "not a grading system", f"use {', '.join(GRADINGS)}, or leave it empty")
-    return (system, code), Meaning(kind, key, _value(place, value), grading)
+    return (system_name(system), code), Meaning(kind, key, _value(place, value), grading)
 
 
 def _value(place: str, text: str) -> float:

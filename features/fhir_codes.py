@@ -1,20 +1,13 @@
 """What a CodeableConcept means: what its codings agree on, by the reviewed tables or a centre's own list."""
 
 from collections.abc import Sequence
-from functools import cache
 
 from features.catalogue import Catalogue
-from features.concepts import REFUSED, UNKNOWN, UNVERIFIED, Concepts, Meaning, code_systems
+from features.concepts import REFUSED, UNKNOWN, UNVERIFIED, Concepts, Meaning, system_name
 from features.fhir_values import codings
 
 #: Of several reasons why the codings of one concept mean nothing, the one that tells most comes first.
 WORST_FIRST = (REFUSED, UNVERIFIED, UNKNOWN)
-
-
-@cache
-def system_names() -> dict[str, str]:
-    """FHIR URI -> the code system's name in the reviewed tables."""
-    return {uri: row.system for row in code_systems() for uri in row.fhir}
 
 
 def meaning_of(concepts: Concepts, concept: object, kinds: tuple[str, ...]) -> Meaning | str:
@@ -23,8 +16,7 @@ def meaning_of(concepts: Concepts, concept: object, kinds: tuple[str, ...]) -> M
     One refused coding refuses the concept; codings that mean different things do too, unless they are a therapy and
     its classes. A display text never counts.
     """
-    names = system_names()
-    found = [concepts.of(names.get(uri, uri), code, kinds) for uri, code in codings(concept)]
+    found = [concepts.of(system_name(uri), code, kinds) for uri, code in codings(concept)]
     if len(found) == 1:
         return found[0]
     known = [one for one in found if isinstance(one, Meaning)]

@@ -4,10 +4,11 @@ What it compares is all that reading decides; what the model says of the row is 
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
@@ -16,7 +17,7 @@ from audit.events import Entry, Record, plain
 from audit.prediction import COMPUTED, array_of, vector_bytes
 from audit.request import Request
 from features import catalogue
-from features.concepts import concepts
+from features.concepts import Concepts, concepts
 from features.outcomes import OUTCOME_KEYS
 from features.predict import Predictor
 from serving import decode, kept, risk_assessment
@@ -51,18 +52,28 @@ class _Nowhere:
 
 
 class Again:
-    """Reads kept requests of one home again. key: of its keyed digests."""
+    """Reads kept requests of one home again. key: of its keyed digests. files: of a centre's own codes, of any time.
 
-    def __init__(self, key: bytes) -> None:
+    DataError where one is not a list of codes.
+    """
+
+    def __init__(self, key: bytes, files: Iterable[Path] = ()) -> None:
         self._catalogue = catalogue.load()
-        self._concepts = concepts(self._catalogue)
+        found = (concepts(self._catalogue, file) for file in (None, *files))
+        self._codes = {one.digest: one for one in found}
         self._recorder = Recorder(_Nowhere(), key)
         self._answerer = lru_cache(_MOST_LOADED)(Answerer)
 
     def differences(self, request: Request, record: Record, predictor: Predictor) -> tuple[list[str], int]:
-        """What reading decides otherwise than the record says, and how many numbers were compared."""
+        """What reading decides otherwise than the record says, and how many numbers were compared.
+
+        A chart is read by the very codes that the answer was read by, or not at all.
+        """
+        codes = self._codes.get(record.body.get("codes", ""))
+        if codes is None:
+            return ["read again: other codes"], 0
         try:
-            asked, intake = self._read(request, replace(NOBODY, tenant=record.body["caller"].get("tenant", "")))
+            asked, intake = self._read(request, codes, replace(NOBODY, tenant=record.body["caller"].get("tenant", "")))
         except NotReadError as error:
             return [f"read again: {error}"], 0
         by = self._answerer(predictor, str(record.body["version"]))
@@ -74,7 +85,7 @@ class Again:
         numbers, compared = _other_numbers(record.body, again, by.bundle.spec.names)
         return [f"read again: {one}" for one in (*other, *numbers)], compared
 
-    def _read(self, request: Request, caller: Caller) -> tuple[Asked, Intake]:
+    def _read(self, request: Request, codes: Concepts, caller: Caller) -> tuple[Asked, Intake]:
         """The call and its course; NotReadError where today's reader finds none."""
         now = datetime.fromisoformat(request.now) if request.now else None
         asked = Asked(request.route, request.body, 0.0, caller, now=now, fetched=request.fetched)
@@ -82,21 +93,23 @@ class Again:
             if now is None:
                 return asked, take(self._catalogue, decode.predict_request(request.body))
             if request.route == RISK_ASSESSMENT:
-                return self._of_bundle(asked, now)
-            return self._of_hook(asked, now)
+                return _of_bundle(asked, codes, now)
+            return _of_hook(asked, codes, now)
         except RefusalError as error:
             raise NotReadError(f"refused as {error.code}") from None
 
-    def _of_bundle(self, asked: Asked, now: datetime) -> tuple[Asked, Intake]:
-        question = risk_assessment.question(self._concepts, decode.json_object(asked.given), now)
-        return reading.of_question(asked, question), _course(question.read, reading.patient_of(question))
 
-    def _of_hook(self, asked: Asked, now: datetime) -> tuple[Asked, Intake]:
-        call = decode.hook_call(asked.given)
-        held = reading.joined(call.prefetch, asked.fetched)
-        read = reading.course(self._concepts, call, held, now)
-        asked = reading.with_sources(reading.called(asked, call, BY_PATH[asked.route]), read)
-        return asked, _course(read, call.context.patientId)
+def _of_bundle(asked: Asked, codes: Concepts, now: datetime) -> tuple[Asked, Intake]:
+    question = risk_assessment.question(codes, decode.json_object(asked.given), now)
+    return reading.of_question(asked, question, codes), _course(question.read, reading.patient_of(question))
+
+
+def _of_hook(asked: Asked, codes: Concepts, now: datetime) -> tuple[Asked, Intake]:
+    call = decode.hook_call(asked.given)
+    held = reading.joined(call.prefetch, asked.fetched)
+    read = reading.course(codes, call, held, now)
+    asked = reading.with_sources(reading.called(asked, call, BY_PATH[asked.route]), read, codes)
+    return asked, _course(read, call.context.patientId)
 
 
 def _course(read: FhirRead, patient: str) -> Intake:

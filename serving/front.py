@@ -166,7 +166,7 @@ class Front:
         path = scope["path"]
         if path == services.DISCOVERY:
             hooks = self.gatekeeper().settings.hooks
-            await reply(send, 200, services.discovery(self.catalogue(), hooks))
+            await reply(send, 200, services.discovery(self._desk.codes, hooks))
         elif path in services.BODY_LIMITS:
             await self._at_desk(scope, receive, send)
         elif path in BODY_LIMITS:

@@ -15,7 +15,9 @@ from audit.events import Kind
 from audit.keys import tenant_key
 from audit.ledger import Ledger, open_ledger
 from audit.writer import Writer
+from features import catalogue
 from features.home import Home, read_live
+from serving.own_codes import known
 from serving.trust import reading
 
 
@@ -56,6 +58,7 @@ def _configured(ledger: Ledger, home: Home) -> None:
         "heartbeat_seconds": settings.heartbeat,
         "vault": settings.vault,
         "trust": sha256(trust.read_bytes()).hexdigest() if trust else "",
+        "codes": known(catalogue.load(), reading.read(trust).codes.file).digest,
     }
     last = ledger.last(Kind.CONFIG_CHANGED)
     if last is None or dict(last.body) != body:

@@ -44,6 +44,7 @@ VERBS = (
     ("audit", "replay"),
     ("audit", "prove"),
     ("audit", "export"),
+    ("audit", "manifest"),
     ("audit", "key"),
 )
 #: Stands for a patient's value; none of our own figures contains it.

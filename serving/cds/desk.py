@@ -16,7 +16,6 @@ from starlette.types import Scope
 from audit.events import Receipt
 from audit.ledger import Ledger
 from features.catalogue import Catalogue
-from features.concepts import Concepts, concepts
 from features.errors import LedgerError
 from serving import decode, refusal, risk_assessment
 from serving.answerer import Answerer
@@ -30,6 +29,7 @@ from serving.fhir_therapy import COURSE, NOT_CONCERNED
 from serving.fhir_types import FhirRead
 from serving.log import LOGGER
 from serving.operation_outcome import FHIR_JSON, JSON
+from serving.own_codes import known
 from serving.recorded import Asked, Recorder
 from serving.trust.gatekeeper import Gatekeeper
 
@@ -74,11 +74,8 @@ class Desk:
         self.catalogue, self.answerer, self.now = catalogue, answerer, now
         self.recorder, self.ledger = recorder, ledger
         self.settings = gatekeeper.settings
+        self.codes = known(catalogue, self.settings.codes.file)
         self.fetcher = Fetcher(self.settings.fhir, self.settings.limits, self.settings.jwks.ca_file)
-
-    @cached_property
-    def concepts(self) -> Concepts:
-        return concepts(self.catalogue)
 
     async def reply(self, asked: Asked, scope: Scope) -> Sent:
         """The answer once it is recorded; a Refusal where there is none, 503 where it could not be recorded."""
@@ -117,7 +114,7 @@ class Desk:
         call = decode.hook_call(asked.given)
         service = BY_PATH[asked.route]
         check.check_call(call, service)
-        templates, today = prefetch(self.catalogue, self.settings.hooks.days), self.now().date()
+        templates, today = prefetch(self.codes, self.settings.hooks.days), self.now().date()
         wanted = {key: query(templates[key], call.context.patientId, today) for key in state.unsatisfied(call.prefetch)}
         pages = tuple((key, url) for key in KEYS if key in call.prefetch for url in next_pages(call.prefetch[key]))
         return Told(reading.called(asked, call, service), call, wanted, pages)
@@ -134,13 +131,13 @@ class Desk:
     def _cards(self, told: Told, fetched: Fetched, base: str) -> Content:
         call = told.call
         held, now = reading.joined(call.prefetch, fetched.held), self.now()
-        read = reading.course(self.concepts, call, held, now)
+        read = reading.course(self.codes, call, held, now)
         absent = state.unsatisfied(held)
         unread = fetched.unread.difference(absent)
         if read.status == NOT_CONCERNED:
             state.check_read(unread)
         place = Place(base, call.context.patientId, self.answerer().model.version, absent, bool(unread))
-        asked = reading.with_sources(replace(told.asked, now=now, fetched=fetched.held), read)
+        asked = reading.with_sources(replace(told.asked, now=now, fetched=fetched.held), read, self.codes)
         if read.status == COURSE:
             return self._answered(asked, read, place)
         card = None if read.status == NOT_CONCERNED else unclear_card(str(uuid.uuid4()), read, place)
@@ -160,9 +157,9 @@ class Desk:
         return feedback.record(self.ledger(), request, times, by, self.recorder().keeper), None
 
     def _risk(self, asked: Asked) -> Content:
-        question = risk_assessment.question(self.concepts, decode.json_object(asked.given), self.now())
+        question = risk_assessment.question(self.codes, decode.json_object(asked.given), self.now())
         read, by = question.read, self.answerer()
-        asked = reading.of_question(asked, question)
+        asked = reading.of_question(asked, question, self.codes)
         form = risk_assessment.Form(by.model, self.settings.fhir.probability, question)
         if read.status != COURSE:
             name = str(uuid.uuid4())

@@ -49,9 +49,9 @@ def joined(sent: Mapping[str, Any], fetched: Mapping[str, Any]) -> dict[str, Any
     return {**held, **beside, **{key: value for key, value in fetched.items() if key not in held}}
 
 
-def of_question(asked: Asked, question: Question) -> Asked:
+def of_question(asked: Asked, question: Question, codes: Concepts) -> Asked:
     """The call of POST /fhir/risk-assessment with what its record says of it."""
-    return with_sources(replace(asked, patient=patient_of(question), now=question.now), question.read)
+    return with_sources(replace(asked, patient=patient_of(question), now=question.now), question.read, codes)
 
 
 def patient_of(question: Question) -> str:
@@ -59,10 +59,11 @@ def patient_of(question: Question) -> str:
     return question.patient.removeprefix("Patient/")
 
 
-def with_sources(asked: Asked, read: FhirRead) -> Asked:
-    """The call with what its record says of the resources that were used, and of what was not."""
+def with_sources(asked: Asked, read: FhirRead, codes: Concepts) -> Asked:
+    """The call with what its record says of the resources that were used, of what was not, and of a centre's codes."""
     sources = tuple(f"{one.reference}/_history/{one.version}" if one.version else one.reference for one in read.basis)
     more = {**asked.more, "fetched": sorted(asked.fetched), "ignored": dict(read.ignored), "planned": read.planned}
+    more |= {"codes": codes.digest} if codes.digest else {}
     return replace(asked, sources=sources, more=more)
 
 

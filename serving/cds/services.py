@@ -9,15 +9,14 @@ from functools import cache
 import msgspec
 
 from features.catalogue import Catalogue
-from features.concepts import concepts
+from features.concepts import Concepts, concepts
+from serving.own_codes import LABORATORY, own_tokens
 from serving.trust.settings import Hooks
 
 DISCOVERY = "/cds-services"
 VERSION = "1.0"
 LOINC = "LOINC"
 LOINC_URI = "http://loinc.org"
-#: Kinds of analytes that are laboratory tests, which can be asked for and ordered.
-LABORATORY = ("lab", "cytokine")
 PATIENT, LABS = "patient", "labs"
 #: Where a therapy that was given or is planned can stand; one of them has to be known.
 THERAPIES = ("meds", "admin", "procedures")
@@ -77,16 +76,15 @@ def is_enabled(path: str, hooks: Hooks) -> bool:
     return service is None or service.hook in hooks.enabled
 
 
-def prefetch(catalogue: Catalogue, days: int = 0) -> dict[str, str]:
+def prefetch(codes: Concepts, days: int = 0) -> dict[str, str]:
     """Key -> template, in the portable subset: one read, and searches by patient, code, category, status and date.
 
     days: how far back results are asked for; 0: not limited.
     """
     since = f"&date=ge{{{{today() - {days} days}}}}" if days else ""
-    codes = ",".join(f"{LOINC_URI}|{code}" for code in laboratory_codes(catalogue))
     return {
         PATIENT: "Patient/{{context.patientId}}",
-        LABS: f"Observation?{_OF_PATIENT}&code={codes}{since}&_sort=-date&_count=200",
+        LABS: f"Observation?{_OF_PATIENT}&code={','.join(laboratory_tokens(codes))}{since}&_sort=-date&_count=200",
         "vitals": f"Observation?{_OF_PATIENT}&category=vital-signs{since}&_sort=-date&_count=100",
         "conditions": f"Condition?{_OF_PATIENT}&category=problem-list-item,encounter-diagnosis&_count=200",
         "meds": f"MedicationRequest?{_OF_PATIENT}&status=active,on-hold,completed&_sort=-authoredon&_count=100",
@@ -112,9 +110,10 @@ def _tests(catalogue: Catalogue) -> Mapping[str, str]:
     }
 
 
-def laboratory_codes(catalogue: Catalogue) -> tuple[str, ...]:
-    """LOINC codes of all laboratory tests."""
-    return tuple(_tests(catalogue))
+def laboratory_tokens(codes: Concepts) -> tuple[str, ...]:
+    """system|code of all laboratory tests: the LOINC codes of the reviewed table, then a centre's own."""
+    listed = (f"{LOINC_URI}|{code}" for code in _tests(codes.catalogue))
+    return tuple(dict.fromkeys((*listed, *own_tokens(codes))))
 
 
 def order_code(catalogue: Catalogue, key: str) -> str:
@@ -123,9 +122,9 @@ def order_code(catalogue: Catalogue, key: str) -> str:
 
 
 @cache
-def discovery(catalogue: Catalogue, hooks: Hooks) -> bytes:
+def discovery(codes: Concepts, hooks: Hooks) -> bytes:
     """What GET /cds-services answers: the services whose hooks are offered."""
-    templates = prefetch(catalogue, hooks.days)
+    templates = prefetch(codes, hooks.days)
     return msgspec.json.encode(
         {
             "services": [

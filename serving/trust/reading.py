@@ -8,8 +8,10 @@ from typing import Any
 
 import msgspec
 
+from features.catalogue import load
 from features.errors import UsageError
 from features.home import Home
+from serving.own_codes import known
 from serving.trust import jwks
 from serving.trust.addresses import key_address_fault, origin_fault, public_fault
 from serving.trust.settings import Issuer, Trust
@@ -56,6 +58,9 @@ def from_mapping(body: dict[str, Any], path: Path) -> Trust:
     if found.jwks.ca_file:
         held = msgspec.structs.replace(found.jwks, ca_file=str(path.parent / found.jwks.ca_file))
         settings = msgspec.structs.replace(settings, jwks=held)
+    if found.codes.file:
+        beside = msgspec.structs.replace(found.codes, file=str(path.parent / found.codes.file))
+        settings = msgspec.structs.replace(settings, codes=beside)
     _check(settings, path.name)
     return settings
 
@@ -87,11 +92,19 @@ def _check(settings: Trust, file: str) -> None:
     _refuse(f"{file}: hooks.days", f"expected 0, or {FEWEST_DAYS} or more: older results count, too" if short else "")
     if settings.jwks.ca_file and not Path(settings.jwks.ca_file).is_file():
         raise UsageError(f"{file}: jwks.ca_file", "there is no such file", _REMEDY)
+    _check_codes(settings, file)
     names = [one.issuer for one in settings.issuers]
     for place, issuer in enumerate(settings.issuers):
         where = f"{file}: issuers[{place}]"
         _refuse(f"{where}.issuer", "the same issuer stands twice" if names.count(issuer.issuer) > 1 else "")
         _check_issuer(issuer, where)
+
+
+def _check_codes(settings: Trust, file: str) -> None:
+    try:
+        known(load(), settings.codes.file)
+    except UsageError as error:
+        raise UsageError(f"{file}: {error.place}", error.problem, error.remedy) from error
 
 
 def _check_issuer(issuer: Issuer, where: str) -> None:

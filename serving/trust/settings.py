@@ -132,6 +132,12 @@ class Hooks(Struct, frozen=True, forbid_unknown_fields=True):
     seconds_to_answer: Annotated[float, Meta(gt=0, le=30)] = 30.0
 
 
+class Codes(Struct, frozen=True, forbid_unknown_fields=True):
+    """By which codes charts are read, beside the reviewed tables. file: a centre's own list, as the imports take it."""
+
+    file: str = ""
+
+
 class Trust(Struct, frozen=True, forbid_unknown_fields=True):
     """All of it. Without an issuer nobody signs in, and the service answers this machine alone."""
 
@@ -145,6 +151,7 @@ class Trust(Struct, frozen=True, forbid_unknown_fields=True):
     limits: Limits = Limits()
     fhir: Fhir = Fhir()
     hooks: Hooks = Hooks()
+    codes: Codes = Codes()
 
     @property
     def development(self) -> bool:

@@ -1,12 +1,15 @@
 """Which model was live when, from a scripted history, to the second."""
 
-from datetime import timedelta
+import json
+from collections.abc import Callable
+from datetime import timedelta, timezone
 
 import pytest
 
 from audit import history
 from audit.events import Kind
 from audit.ledger import Ledger
+from features.home import Home
 from tests.audit.builders import START, Deployment
 
 #: Six promotions and two rollbacks: minute, kind, version.
@@ -49,6 +52,27 @@ def test_the_live_version_is_right_on_both_sides_of_every_change(small: Deployme
         last = history.live_at(ledger, START + timedelta(days=1))
         assert last is not None
         assert (last.version, last.until) == ("6", None)
+
+
+@pytest.fixture
+def home(small: Deployment) -> Home:
+    return small.home
+
+
+def test_crs_audit_tells_the_live_version_to_the_second(small: Deployment, crs_audit: Callable[..., str]) -> None:
+    with small.open() as ledger:
+        scripted(small, ledger)
+    before = None
+    for minute, _, version in SCRIPT:
+        told = []
+        for seconds in (-1, 0, 1):
+            moment = START + timedelta(minutes=minute, seconds=seconds)
+            written = moment.astimezone(timezone(timedelta(hours=5.5))).isoformat()
+            live = json.loads(crs_audit("which-model", "--at", written, "--json"))["live"]
+            told.append(live and (live["version"], live["digest"]))
+        now = (version, digest(version))
+        assert told == [before, now, now], minute
+        before = now
 
 
 def test_a_ledger_where_nothing_was_promoted_has_versions_and_nothing_live(small: Deployment) -> None:

@@ -204,6 +204,18 @@ def test_a_column_that_was_changed_is_found(deployment: Deployment, ledger: Ledg
     assert [(one.code, one.sequence) for one in whole(ledger).findings] == [("kept", record.sequence)]
 
 
+def test_a_kept_request_of_another_type_is_found(small: Deployment) -> None:
+    """SQLite keeps a text where bytes belong, and the check once ended with an error of its own."""
+    with small.open() as ledger:
+        records = keep(small, ledger, "p1", "p2")
+        engine = small.engine()
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f"UPDATE ledger_kept SET sealed = 'text' WHERE sequence = {records[1].sequence}")
+        engine.dispose()
+        assert [(one.code, one.sequence) for one in whole(ledger).findings] == [("kept", records[1].sequence)]
+        assert states(ledger, records) == [State.KEPT, State.ALTERED]
+
+
 def test_a_row_that_was_taken_away_without_an_erasure_is_found(deployment: Deployment, ledger: Ledger) -> None:
     records = keep(deployment, ledger, "p1", "p2")
     ledger.append(Kind.CONFIG_CHANGED, {"vault": True})

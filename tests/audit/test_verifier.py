@@ -13,12 +13,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit import proof, verifier
+from audit import manifest, proof, verifier
 from audit.events import Kind
 from audit.keys import signing_key
 from audit.verifier import WrongError, check_ledger, check_proof, signed_by
 from features.home import Home
 from tests.audit.builders import Deployment, fill
+from tests.audit.tampering import flipped
+from tests.serving.builders import prior_bundle
 
 FILE = Path(verifier.__file__)
 
@@ -105,6 +107,20 @@ def test_what_was_done_to_an_export_is_found_at_its_place(lines: list[bytes], na
         check_ledger(spoilt)
 
 
+@pytest.mark.parametrize("name", ["digest", "statement", "note", "body", "kind"])
+def test_a_record_that_lacks_what_its_kind_needs_is_named(small: Deployment, name: str) -> None:
+    """A registration without its digest once ended the check without a place."""
+    with small.open() as ledger:
+        manifest.register(ledger, "1", prior_bundle(), "first")
+        ledger.checkpoint()
+        whole = [row.record for row in ledger.stored()]
+    place = 1 if name == "note" else 2
+    spoilt = whole[place].replace(f'"{name}":'.encode(), f'"{name[1:]}":'.encode(), 1)
+    assert spoilt != whole[place]
+    with pytest.raises(WrongError, match=f"^record ({place}|{place + 1}): "):
+        check_ledger([*whole[:place], spoilt, *whole[place + 1 :]])
+
+
 def test_a_cut_tail_is_found_by_a_copy_or_by_a_receipt(lines: list[bytes], notes: list[str]) -> None:
     check_ledger(lines[:5])
     with pytest.raises(WrongError, match="the ledger ends here"):
@@ -119,7 +135,7 @@ def test_a_flipped_byte_of_an_export_is_found_at_its_record_or_the_next(lines: l
     chosen = random.Random(7)
     for place, line in enumerate(lines[:-3]):
         for at in chosen.sample(range(len(line)), 12):
-            spoilt = line[:at] + bytes([line[at] ^ 1]) + line[at + 1 :]
+            spoilt = flipped(line, at)
             with pytest.raises(WrongError, match=f"^record ({place}|{place + 1}): "):
                 check_ledger([*lines[:place], spoilt, *lines[place + 1 :]])
 

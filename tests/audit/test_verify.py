@@ -1,9 +1,11 @@
 """What is done to a ledger behind its back is found, and where."""
 
 import json
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -13,9 +15,11 @@ from audit.events import Entry, Kind, encode
 from audit.ledger import Ledger
 from audit.note import Checkpoint, signed
 from audit.store import RECORDS, Row
-from audit.tree import Frontier, leaf_hash
 from audit.verify import Copies, Verdict, check_rows, verify
+from features.errors import LedgerError
+from features.home import Home
 from tests.audit.builders import START, Deployment, fill
+from tests.audit.tampering import column_flips, fitted, flipped, rewritten
 
 #: Where the interesting parts of the ledger below stand: key, checkpoint, five records, checkpoint, two records.
 LAST_SIGNED, SIZE = 7, 10
@@ -66,8 +70,7 @@ def test_a_ledger_that_was_let_alone_is_whole(ledger: Ledger) -> None:
 def test_each_flipped_byte_of_each_record_is_found_at_its_place(rows: list[Row]) -> None:
     for place, row in enumerate(rows):
         for at in range(len(row.record)):
-            spoilt = row.record[:at] + bytes([row.record[at] ^ 1]) + row.record[at + 1 :]
-            held = [*rows[:place], row._replace(record=spoilt), *rows[place + 1 :]]
+            held = [*rows[:place], row._replace(record=flipped(row.record, at)), *rows[place + 1 :]]
             assert first(check_rows(held)) == ("altered", place), (place, at)
 
 
@@ -76,8 +79,7 @@ def test_each_flipped_byte_whose_hash_was_made_to_fit_is_found_by_the_next_recor
 ) -> None:
     for place, row in enumerate(rows[:-1]):
         for at in range(len(row.record)):
-            spoilt = row.record[:at] + bytes([row.record[at] ^ 1]) + row.record[at + 1 :]
-            fits = row._replace(record=spoilt, hash=leaf_hash(spoilt))
+            fits = fitted(row, flipped(row.record, at))
             found = check_rows([*rows[:place], fits, *rows[place + 1 :]]).findings
             assert found, (place, at)
             assert found[0].sequence in (place, place + 1), (place, at)
@@ -85,18 +87,9 @@ def test_each_flipped_byte_whose_hash_was_made_to_fit_is_found_by_the_next_recor
 
 def test_each_flipped_byte_of_the_columns_beside_a_record_is_found(rows: list[Row]) -> None:
     for place, row in enumerate(rows):
-        changed = [
-            *(row._replace(kind=_flip(row.kind, at)) for at in range(len(row.kind))),
-            *(row._replace(event_id=_flip(row.event_id, at)) for at in range(len(row.event_id))),
-            *(row._replace(microseconds=row.microseconds ^ (1 << bit)) for bit in range(63)),
-            *(row._replace(hash=row.hash[:at] + bytes([row.hash[at] ^ 1]) + row.hash[at + 1 :]) for at in range(32)),
-        ]
-        for one in changed:
-            assert first(check_rows([*rows[:place], one, *rows[place + 1 :]]))[1] == place
-
-
-def _flip(text: str, at: int) -> str:
-    return text[:at] + chr(ord(text[at]) ^ 1) + text[at + 1 :]
+        for changed in column_flips(row):
+            spoilt = [*rows[:place], row._replace(**changed), *rows[place + 1 :]]
+            assert first(check_rows(spoilt))[1] == place, changed
 
 
 def test_a_deleted_record_is_found_wherever_it_stood_but_at_the_end(rows: list[Row]) -> None:
@@ -132,25 +125,6 @@ def test_a_ledger_that_was_written_anew_without_the_key_is_found_at_its_checkpoi
         ]
 
 
-def rewritten(rows: list[Row], changed: int, sign: Callable[[int, bytes], str] | None = None) -> list[Row]:
-    """The ledger with one body changed and every hash after it computed anew."""
-    made: list[Row] = []
-    frontier, previous = Frontier(), "0" * 64
-    for place, row in enumerate(rows):
-        held = json.loads(row.record)
-        held["previous"] = previous
-        if place == changed:
-            held["body"] = {"probability": 0.0}
-        if sign and held["kind"] == Kind.CHECKPOINT:
-            held["body"] = {"note": sign(place, frontier.root())}
-        record = json.dumps(held, sort_keys=True, separators=(",", ":")).encode()
-        leaf = leaf_hash(record)
-        made.append(row._replace(record=record, hash=leaf))
-        frontier.append(leaf)
-        previous = leaf.hex()
-    return made
-
-
 def test_a_ledger_that_was_signed_with_another_key_is_found(rows: list[Row], copies: Copies) -> None:
     key = keys.SigningKey.new(json.loads(rows[0].record)["body"]["key"].split("+")[0])
 
@@ -167,22 +141,107 @@ def test_a_ledger_that_was_signed_with_another_key_is_found(rows: list[Row], cop
     assert first(check_rows(forged, copies)) == ("copy", 1)
 
 
+@pytest.mark.parametrize("place", [0, 7])
+def test_a_damaged_announcement_of_a_key_is_found_at_its_place(small: Deployment, place: int) -> None:
+    """It once ended the check with an error that named no record, as the origin was read from it."""
+    with small.open() as ledger:
+        fill(ledger, 5)
+        ledger.rotate_key()
+        ledger.append(Kind.HEARTBEAT, {})
+        row = list(ledger.stored())[place]
+        assert row.kind == Kind.KEY_ROTATED
+        spoilt = flipped(row.record, row.record.index(b"crs-risk"))
+        for record in (spoilt, b"{"):
+            changed_by_hand(small, sa.update(RECORDS).where(RECORDS.c.sequence == place).values(record=record))
+            assert first(verify(ledger)) == ("altered", place)
+
+
+def test_another_ledger_in_the_place_of_this_one_is_found_by_the_first_copy(small: Deployment, tmp_path: Path) -> None:
+    """Copies are looked for under the name of the home's key, whatever the database says that it is."""
+    other = Deployment(Home(tmp_path / "other"), "")
+    for one in (small, other):
+        with one.open() as ledger:
+            fill(ledger, 3)
+            ledger.checkpoint()
+    (other.home.ledger / "ledger.db").replace(small.home.ledger / "ledger.db")
+    with small.open(writes=False) as ledger:
+        assert first(verify(ledger)) == ("copy", 1)
+        assert "signer" in {one.code for one in verify(ledger).findings}
+
+
+def test_a_database_whose_tables_cannot_be_read_is_one_line(small: Deployment) -> None:
+    """Python's sqlite3 raises another error where the damaged name of a table is no text."""
+    with small.open() as ledger:
+        fill(ledger, 3)
+    path = small.home.ledger / "ledger.db"
+    path.write_bytes(path.read_bytes().replace(b"ledger_head", b"ledger_h\xf1ad"))
+    with pytest.raises(LedgerError, match="the database cannot be used"), small.open(writes=False) as ledger:
+        verify(ledger)
+
+
 def test_a_replaced_database_is_found_by_the_key_of_the_home(filled: Deployment, ledger: Ledger) -> None:
     (filled.home.keys / "ledger.key").unlink()
     keys.make_signing_key(filled.home)
     assert "signer" in {one.code for one in verify(ledger).findings}
 
 
-def test_a_changed_row_in_the_database_is_found(filled: Deployment, ledger: Ledger) -> None:
-    engine = filled.engine()
+def changed_by_hand(deployment: Deployment, statement: sa.Executable | str) -> None:
+    engine = deployment.engine()
     with engine.begin() as connection:
         for trigger in ("ledger_no_update", "ledger_no_change"):
-            table = " ON ledger_records" if filled.uri else ""
+            table = " ON ledger_records" if deployment.uri else ""
             connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {trigger}{table}")
-        changed = sa.update(RECORDS).where(RECORDS.c.sequence == 3).values(record=b'{"body":{}}')
-        connection.execute(changed)
+        connection.execute(sa.text(statement) if isinstance(statement, str) else statement)
     engine.dispose()
+
+
+def test_a_changed_row_in_the_database_is_found(filled: Deployment, ledger: Ledger) -> None:
+    changed_by_hand(filled, sa.update(RECORDS).where(RECORDS.c.sequence == 3).values(record=b'{"body":{}}'))
     assert first(verify(ledger)) == ("altered", 3)
+
+
+@pytest.mark.parametrize("column", ["record", "hash", "kind", "event_id", "microseconds"])
+@pytest.mark.parametrize("value", ["CAST({} AS TEXT)", "CAST({} AS BLOB)", "1.5", "x'ff'"])
+def test_a_value_of_another_type_is_found_at_its_place(small: Deployment, column: str, value: str) -> None:
+    """SQLite keeps whatever it is given in any column."""
+    with small.open() as ledger:
+        fill(ledger, 3)
+        whole = list(ledger.stored())
+        changed_by_hand(small, f"UPDATE ledger_records SET {column} = {value.format(column)} WHERE sequence = 3")
+        if list(ledger.stored()) != whole:
+            assert first(verify(ledger))[1] == 3
+
+
+@pytest.mark.parametrize("changed", ["size = size + 1", "checkpoint_size = 0", "checkpoint_microseconds = 7"])
+def test_a_head_that_does_not_fit_the_records_is_found(filled: Deployment, ledger: Ledger, changed: str) -> None:
+    changed_by_hand(filled, f"UPDATE ledger_head SET {changed}")
+    assert first(verify(ledger)) == ("head", SIZE)
+
+
+def test_roots_in_the_head_that_are_not_those_of_the_records_are_found(small: Deployment) -> None:
+    """The next checkpoint would sign them."""
+    with small.open() as ledger:
+        size = fill(ledger, 4)[-1].sequence + 1
+        changed_by_hand(small, "UPDATE ledger_head SET roots = zeroblob(length(roots))")
+        assert first(verify(ledger)) == ("head", size)
+
+
+def test_a_ledger_is_whole_while_it_is_written_to(filled: Deployment, ledger: Ledger) -> None:
+    """Rows and head once were read one after the other: a service under load made the head look wrong."""
+    stop = threading.Event()
+
+    def write() -> None:
+        with filled.open() as writing:
+            while not stop.is_set():
+                writing.append(Kind.HEARTBEAT, {})
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    verdicts = [verify(ledger) for _ in range(10)]
+    stop.set()
+    thread.join()
+    assert [one.findings for one in verdicts] == [()] * 10
+    assert verify(ledger).size > SIZE
 
 
 def test_a_record_of_an_earlier_time_than_the_one_before_is_found(small: Deployment) -> None:

@@ -145,6 +145,30 @@ def test_the_socket_is_for_its_owner_alone(writer: Writer) -> None:
     assert writer.path.stat().st_mode & 0o777 == 0o600
 
 
+def test_who_asks_for_nothing_is_told_whether_records_can_be_written(
+    small: Deployment, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the last write, so that a probe adds no record where calls come in; by a heartbeat where that failed."""
+    monkeypatch.setattr("audit.store.BUSY_SECONDS", 0.2)
+    with small.open() as ledger:
+        writer = Writer(ledger, folder / "socket")
+        client = Client(writer.path)
+        assert [client.append_all([]) for _ in range(3)] == [[], [], []]
+        assert len(list(ledger.records(Kind.HEARTBEAT))) == 1
+        other = sqlite3.connect(small.home.ledger / "ledger.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        assert client.append_all([]) == []  # nothing was tried since
+        for entries in ([Entry(Kind.PREDICTION, {}, "p-1")], []):
+            with pytest.raises(LedgerError, match="the database cannot be used"):
+                client.append_all(entries)
+        other.execute("ROLLBACK")
+        other.close()
+        assert client.append_all([]) == []
+        assert len(list(ledger.records(Kind.HEARTBEAT))) == 2
+        client.close()
+        writer.close()
+
+
 def test_a_running_writer_beats(small: Deployment, folder: Path) -> None:
     small.settings = replace(small.settings, heartbeat=0.05)
     with small.open() as ledger:

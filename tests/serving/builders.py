@@ -178,6 +178,13 @@ class Server:
     def printed(self) -> str:
         return self.log.read_text(errors="replace")
 
+    def prints(self, text: str, seconds: float = 10.0) -> bool:
+        """Whether a text is in what it printed, or comes: a line is written after the answer that it tells of."""
+        until = time.monotonic() + seconds
+        while text not in self.printed and time.monotonic() < until:
+            time.sleep(0.02)
+        return text in self.printed
+
     def wait_until_ready(self, seconds: float = 60.0) -> "Server":
         until = time.monotonic() + seconds
         while time.monotonic() < until and self.process.poll() is None:

@@ -133,7 +133,7 @@ def test_no_value_of_a_refused_input_reaches_an_answer_or_a_log(server: Server) 
     assert server.call("GET", f"/predict?course={CANARY}").status == 405
     assert server.call("POST", f"/predict?course={CANARY}", with_course(id=CANARY)).status == 200
     assert server.call("GET", "/livez").status == 200
-    assert "POST /predict 422" in server.printed
+    assert server.prints("POST /predict 422")
     everything = server.printed + server.call("GET", "/metrics").body.decode()
     everything += "".join(path.read_text(errors="replace") for path in server.log.parent.rglob("*.log"))
     assert CANARY not in everything
