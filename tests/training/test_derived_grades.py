@@ -100,4 +100,4 @@ def test_the_check_of_a_cohort_tells_what_was_derived(
     flows.check(tmp_path / "raw", derive_grades=True)
     said = capsys.readouterr().out
     assert "grade-derived" in said
-    assert "out: derived grade open" in said
+    assert "crs_1plus" in said
