@@ -8,11 +8,15 @@ import sqlalchemy as sa
 from typer.testing import CliRunner
 
 import crs
+from audit import manifest
+from audit.ledger import Ledger, open_ledger
 from audit.store import address
+from features import bundle
 from features.errors import CrsRiskError
 from features.home import Home
 from tests.audit.builders import Deployment
 from tests.postgres import postgresql
+from tests.serving.builders import trained_bundle
 
 
 @pytest.fixture(scope="session")
@@ -59,3 +63,18 @@ def crs_audit(home: Home, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]
         return done.output
 
     return run
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    """One that holds a registration of `trained_bundle`."""
+    with open_ledger(Home(tmp_path / "home")) as held:
+        manifest.register(held, "1", trained_bundle(), "first")
+        yield held
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The files of `trained_bundle`."""
+    bundle.write(trained_bundle(), tmp_path / "bundle")
+    return tmp_path / "bundle"

@@ -3,7 +3,6 @@
 import base64
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +24,6 @@ from tests.serving.builders import make_live, prior_bundle, promote, trained_bun
 
 FILES = sorted(bundle.contents(trained_bundle()))
 MODEL = Model("1", trained_bundle().digest)
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with open_ledger(Home(tmp_path / "home")) as held:
-        manifest.register(held, "1", trained_bundle(), "first")
-        yield held
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    bundle.write(trained_bundle(), tmp_path / "bundle")
-    return tmp_path / "bundle"
 
 
 def forged(ledger: Ledger, signer: SigningKey, version: str = "1", **changed: Any) -> None:

@@ -6,7 +6,7 @@ import shlex
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -37,19 +37,6 @@ FILES = sorted(bundle.contents(trained_bundle()))
 DIGESTS = {name: sha256(body).hexdigest() for name, body in bundle.contents(trained_bundle()).items()}
 #: As the verb prints the command: every file counts, those of git, too.
 EVERY_FILE = {"paths": (), "ignore_git_paths": False}
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with open_ledger(Home(tmp_path / "home")) as held:
-        manifest.register(held, "1", trained_bundle(), "first")
-        yield held
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    bundle.write(trained_bundle(), tmp_path / "bundle")
-    return tmp_path / "bundle"
 
 
 def written(folder: Path, ledger: Ledger, model: Model = MODEL) -> Path:

@@ -84,13 +84,8 @@ def test_section_1_3_3_the_templates_are_the_seven_with_their_searches(crs: Serv
     for one in services(crs):
         shown = {key: re.split(r"[?&]", template) for key, template in one["prefetch"].items()}
         assert {key: parts[0] for key, parts in shown.items()} == {
+            **ehr.KINDS,
             "patient": "Patient/{{context.patientId}}",
-            "labs": "Observation",
-            "vitals": "Observation",
-            "conditions": "Condition",
-            "meds": "MedicationRequest",
-            "admin": "MedicationAdministration",
-            "procedures": "Procedure",
         }
         assert all("patient={{context.patientId}}" in parts for key, parts in shown.items() if key != "patient")
         assert {"category=vital-signs", "_sort=-date"} <= set(shown["vitals"])
