@@ -1,5 +1,6 @@
 """The one writer of a node, asked by several callers at once."""
 
+import contextlib
 import socket
 import sqlite3
 import tempfile
@@ -94,6 +95,15 @@ def test_a_conflict_harms_only_who_asked(client: Client, ledger: Ledger) -> None
     assert len([one for one in ledger.records(Kind.PREDICTION) if one.event_id.startswith("free-")]) == 7
 
 
+@contextlib.contextmanager
+def locked(small: Deployment) -> Iterator[None]:
+    """Another connection writes and does not end."""
+    with contextlib.closing(sqlite3.connect(small.home.ledger / "ledger.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
 def test_a_database_that_is_locked_fails_the_caller_and_nothing_is_recorded(
     small: Deployment, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,12 +111,8 @@ def test_a_database_that_is_locked_fails_the_caller_and_nothing_is_recorded(
     with small.open() as ledger:
         writer = Writer(ledger, folder / "socket")
         client = Client(writer.path)
-        other = sqlite3.connect(small.home.ledger / "ledger.db", isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(LedgerError, match="the database cannot be used"):
+        with locked(small), pytest.raises(LedgerError, match="the database cannot be used"):
             client.append(Kind.PREDICTION, {}, "p-1")
-        other.execute("ROLLBACK")
-        other.close()
         assert ledger.find("p-1") is None
         assert client.append(Kind.PREDICTION, {}, "p-1").sequence > 0
         client.close()
@@ -155,14 +161,11 @@ def test_who_asks_for_nothing_is_told_whether_records_can_be_written(
         client = Client(writer.path)
         assert [client.append_all([]) for _ in range(3)] == [[], [], []]
         assert len(list(ledger.records(Kind.HEARTBEAT))) == 1
-        other = sqlite3.connect(small.home.ledger / "ledger.db", isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")
-        assert client.append_all([]) == []  # nothing was tried since
-        for entries in ([Entry(Kind.PREDICTION, {}, "p-1")], []):
-            with pytest.raises(LedgerError, match="the database cannot be used"):
-                client.append_all(entries)
-        other.execute("ROLLBACK")
-        other.close()
+        with locked(small):
+            assert client.append_all([]) == []  # nothing was tried since
+            for entries in ([Entry(Kind.PREDICTION, {}, "p-1")], []):
+                with pytest.raises(LedgerError, match="the database cannot be used"):
+                    client.append_all(entries)
         assert client.append_all([]) == []
         assert len(list(ledger.records(Kind.HEARTBEAT))) == 2
         client.close()
