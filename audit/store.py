@@ -6,6 +6,7 @@ checks the ledger believes it. The columns beside a record's bytes are for findi
 
 import contextlib
 import sqlite3
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +25,7 @@ from features.errors import LedgerError, UsageError
 
 #: Seconds to wait for another process that is writing.
 BUSY_SECONDS = 5.0
+_AGAIN_SECONDS = 0.005
 
 _PAGE_BYTES = 16_384
 #: Marks a connection that will write.
@@ -256,9 +258,23 @@ def _engine(uri: str, file: Path | None, writes: bool) -> sa.Engine:
 def _durable(connection: Any, _record: object) -> None:
     """A record of an answer takes about 2 kB: only one would fit into SQLite's usual page of 4 kB."""
     connection.execute(f"PRAGMA page_size={_PAGE_BYTES}")
-    connection.execute("PRAGMA journal_mode=WAL")
+    _write_ahead(connection)
     connection.execute("PRAGMA synchronous=FULL")
     connection.text_factory = _TEXT
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """SQLite does not wait when two connections to a new file ask for the log at once, so the wait is ours."""
+    until = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(_AGAIN_SECONDS)
+        else:
+            return
 
 
 def _patient(connection: Any, _record: object) -> None:

@@ -3,9 +3,11 @@
 import itertools
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -15,6 +17,7 @@ from audit.events import NO_RECORD, Entry, Kind
 from audit.keys import pseudonym, tenant_key
 from audit.ledger import open_ledger
 from audit.note import read
+from audit.store import Store
 from audit.verify import verify
 from features.errors import LedgerError
 from tests.audit.builders import START, Deployment, body, fill
@@ -133,6 +136,22 @@ def test_writers_side_by_side_share_one_chain(deployment: Deployment) -> None:
     assert sum(row.kind == "prediction" for row in rows) == 30
     for before, row in itertools.pairwise(rows):
         assert json.loads(row.record)["previous"] == before.hash.hex()
+
+
+def test_services_that_open_a_new_ledger_at_once_all_get_it(tmp_path: Path) -> None:
+    for name in range(20):
+        file = tmp_path / f"{name}.db"
+        together = threading.Barrier(4)
+
+        def start(file: Path = file, together: threading.Barrier = together) -> None:
+            store = Store(f"sqlite:///{file}", file, writes=True)
+            together.wait()
+            store.create()
+            store.close()
+
+        with ThreadPoolExecutor(4) as threads:
+            for opened in [threads.submit(start) for _ in range(4)]:
+                opened.result()
 
 
 def test_a_checkpoint_is_signed_after_so_many_records(deployment: Deployment) -> None:
