@@ -6,7 +6,7 @@ stored; nothing is ever encoded again to check it.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -52,12 +52,14 @@ class Entry:
     """What is to be recorded. event_id: the caller's own name of the event, "" where it has none.
 
     kept: what the vault keeps of the request, sealed by audit.vault; b"" where it keeps nothing.
+    text: the body as plain() writes it, where that was done already; b"" where not.
     """
 
     kind: Kind
     body: Mapping[str, Any]
     event_id: str = ""
     kept: bytes = b""
+    text: bytes = field(default=b"", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +82,14 @@ class Record:
     hash: str
 
 
+#: Kept, because to make an encoder takes as long as to use it.
+_WRITTEN = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+
+
 def plain(body: Mapping[str, Any]) -> bytes:
     """The one way a body is written; LedgerError where it holds what JSON cannot, NaN included."""
     try:
-        return json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+        return _WRITTEN(body).encode()
     except (TypeError, ValueError) as error:
         raise LedgerError("ledger", "the body of a record is not plain JSON", "leave out what is not known") from error
 
@@ -98,7 +104,7 @@ def encode(entry: Entry, sequence: int, time: datetime, previous: str) -> bytes:
         "time": stamp(time),
     }
     # "body" sorts before every other key.
-    return b'{"body":' + plain(entry.body) + b"," + plain(head)[1:]
+    return b'{"body":' + (entry.text or plain(entry.body)) + b"," + plain(head)[1:]
 
 
 def decode(stored: bytes) -> Record:

@@ -6,30 +6,19 @@ checks the ledger believes it. The columns beside a record's bytes are for findi
 
 import contextlib
 import sqlite3
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from audit import guards, kept
+from audit import database, guards, kept
 from audit.events import NO_RECORD
-from audit.settings import URI
 from audit.tree import Frontier
-from features.errors import LedgerError, UsageError
+from features.errors import LedgerError
 
-#: Seconds to wait for another process that is writing.
-BUSY_SECONDS = 5.0
-_AGAIN_SECONDS = 0.005
-
-_PAGE_BYTES = 16_384
-#: Marks a connection that will write.
-_WRITES = "ledger_writes"
 _META = sa.MetaData()
 _WHOLE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 RECORDS = sa.Table(
@@ -134,12 +123,15 @@ class Store:
 
     def __init__(self, uri: str, file: Path | None, writes: bool) -> None:
         with _told():
-            self.engine = _engine(uri, file, writes)
-        self._writer = self.engine.execution_options(**{_WRITES: True})
+            self.engine = database.engine(uri, file, writes)
+        self._writer = self.engine.execution_options(**{database.WRITES: True})
+        self._kept = database.KeptConnection(self.engine) if file else None
         # PostgreSQL would show each statement the ledger of its own moment; SQLite shows one state by itself.
         self._reader = self.engine if file else self.engine.execution_options(isolation_level="REPEATABLE READ")
 
     def close(self) -> None:
+        if self._kept:
+            self._kept.let_go()
         self.engine.dispose()
 
     def create(self) -> None:
@@ -153,7 +145,7 @@ class Store:
     @contextlib.contextmanager
     def writing(self) -> Iterator["Writing"]:
         """One transaction that no other writer can enter; committed, and on the disk, when it ends without an error."""
-        with _told(), self._writer.begin() as connection:
+        with _told(), self._kept.begin() if self._kept else self._writer.begin() as connection:
             guards.lock(connection)
             yield Writing(connection)
 
@@ -216,76 +208,11 @@ def event(connection: sa.Connection, event_id: str, kind: str | None) -> bytes |
     return None if found is None else bytes(found)
 
 
-def address(uri: str) -> sa.URL:
-    """A PostgreSQL URL with the driver that is installed; UsageError where it is none."""
-    try:
-        found = sa.make_url(uri)
-    except ArgumentError:
-        found = sa.URL.create("none")
-    if found.get_backend_name() not in ("postgresql", "postgres"):
-        raise UsageError(URI, "not a PostgreSQL URL", "write postgresql://user@host/database, or leave it out")
-    return found.set(drivername="postgresql+psycopg2")
-
-
 def latest(connection: sa.Connection, kind: str | None) -> bytes | None:
     """The bytes of the last record, or the last of that kind."""
     asked = sa.select(RECORDS.c.record).order_by(RECORDS.c.sequence.desc()).limit(1)
     found = connection.execute(asked if kind is None else asked.where(RECORDS.c.kind == kind)).scalar()
     return None if found is None else bytes(found)
-
-
-#: Text that is none, as somebody may have put it there, is still read.
-_TEXT = partial(str, encoding="utf-8", errors="surrogateescape")
-
-
-def _engine(uri: str, file: Path | None, writes: bool) -> sa.Engine:
-    if file is None:
-        return sa.create_engine(address(uri), pool_pre_ping=True, hide_parameters=True)
-    place = f"file:{quote(str(file))}" + ("" if writes else "?mode=ro")
-    engine = sa.create_engine(
-        "sqlite://",
-        creator=lambda: sqlite3.connect(
-            place, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-        ),
-        poolclass=sa.pool.QueuePool,
-        hide_parameters=True,
-    )
-    sa.event.listen(engine, "connect", _durable if writes else _patient)
-    sa.event.listen(engine, "begin", _begin)
-    return engine
-
-
-def _durable(connection: Any, _record: object) -> None:
-    """A record of an answer takes about 2 kB: only one would fit into SQLite's usual page of 4 kB."""
-    connection.execute(f"PRAGMA page_size={_PAGE_BYTES}")
-    _write_ahead(connection)
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.text_factory = _TEXT
-
-
-def _write_ahead(connection: sqlite3.Connection) -> None:
-    """SQLite does not wait when two connections to a new file ask for the log at once, so the wait is ours."""
-    until = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
-                raise
-            time.sleep(_AGAIN_SECONDS)
-        else:
-            return
-
-
-def _patient(connection: Any, _record: object) -> None:
-    connection.execute("PRAGMA query_only=ON")
-    connection.text_factory = _TEXT
-
-
-def _begin(connection: sa.Connection) -> None:
-    """A writer waits for its turn at once; a reader sees one state and holds nobody up."""
-    driver: Any = connection.connection.driver_connection
-    driver.execute("BEGIN IMMEDIATE" if connection.get_execution_options().get(_WRITES) else "BEGIN")
 
 
 @contextlib.contextmanager

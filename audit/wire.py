@@ -1,6 +1,7 @@
 """How a worker asks the ledger's writer: one frame there, one frame back, on a Unix socket of this machine.
 
-A frame is its length in four bytes, then JSON. Standard library only: a worker needs no database for it.
+A frame is its length in four bytes, then JSON; of a question first a line with all but the bodies, then a line for each
+body, which is stored as it was written. Standard library only: a worker needs no database for it.
 """
 
 import base64
@@ -8,7 +9,8 @@ import contextlib
 import json
 import queue
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,9 @@ MOST_BYTES = 64 << 20
 #: Seconds after which a worker gives up on the writer; longer than the writer waits for the database.
 WAIT_SECONDS = 15.0
 _LENGTH = 4
+
+#: Waits until what was asked for is on the disk, and gives the receipts; LedgerError where that is not sure.
+Recording = Callable[[], list[Receipt]]
 
 
 def framed(message: bytes) -> bytes:
@@ -44,24 +49,25 @@ def taken(buffer: bytearray) -> bytes | None:
 
 def asked(entries: Sequence[Entry]) -> bytes:
     """The question of a worker; LedgerError where a body is not plain JSON."""
-    parts = (
-        f'{{"kind":"{one.kind}","event_id":{json.dumps(one.event_id)},"body":'.encode() + plain(one.body) + _sealed(one)
-        for one in entries
-    )
-    return b"[" + b",".join(parts) + b"]"
-
-
-def _sealed(entry: Entry) -> bytes:
-    """The end of an entry, with what the vault keeps of it."""
-    return b',"kept":"' + base64.b64encode(entry.kept) + b'"}' if entry.kept else b"}"
+    heads = [[str(one.kind), one.event_id, base64.b64encode(one.kept).decode()] for one in entries]
+    return b"\n".join([json.dumps(heads).encode(), *(plain(one.body) for one in entries)])
 
 
 def entries_of(message: bytes) -> list[Entry]:
     """As asked() wrote them; ValueError, KeyError or TypeError where they are none."""
+    heads, *bodies = message.split(b"\n")
     return [
-        Entry(Kind(one["kind"]), one["body"], one["event_id"], base64.b64decode(one["kept"]) if "kept" in one else b"")
-        for one in json.loads(message)
+        Entry(Kind(kind), _object(text), event_id, base64.b64decode(kept), text)
+        for (kind, event_id, kept), text in zip(json.loads(heads), bodies, strict=True)
     ]
+
+
+def _object(text: bytes) -> dict[str, Any]:
+    """What is stored as it came has at least to be one JSON object."""
+    held = json.loads(text)
+    if not isinstance(held, dict):
+        raise TypeError("a body that is no object")
+    return held
 
 
 def told(receipts: Sequence[Receipt]) -> bytes:
@@ -89,14 +95,19 @@ class Client:
 
     def append_all(self, entries: Sequence[Entry]) -> list[Receipt]:
         """Record events in one transaction; on the disk when this returns, else LedgerError."""
+        return self.ask(entries)()
+
+    def ask(self, entries: Sequence[Entry]) -> Recording:
+        """Ask for the same and go on meanwhile; LedgerError here where nobody can be asked."""
         question = framed(asked(entries))
         connection = self._connection()
-        try:
+        with _heard(connection):
             connection.sendall(question)
+        return partial(self._end, connection)
+
+    def _end(self, connection: socket.socket) -> list[Receipt]:
+        with _heard(connection):
             answer = _received(connection)
-        except (OSError, ValueError) as error:
-            connection.close()
-            raise _silent() from error
         self._idle.put(connection)
         return receipts_of(answer)
 
@@ -119,6 +130,16 @@ class Client:
             made.close()
             raise _silent() from error
         return made
+
+
+@contextlib.contextmanager
+def _heard(connection: socket.socket) -> Iterator[None]:
+    """LedgerError, and no more of this connection, where it breaks off."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        connection.close()
+        raise _silent() from error
 
 
 def _received(connection: socket.socket) -> bytes:

@@ -36,7 +36,7 @@ ROOT = Path(__file__).resolve().parents[1]
 WITHOUT = """
 from audit.events import Receipt
 import serving.recorded
-serving.recorded.Recorder.record = lambda self, asked, answered, contents, by: [Receipt(0, "0" * 64)] * len(answered)
+serving.recorded.Recorder.begin = lambda *given: lambda: [Receipt(0, "0" * 64)] * len(given[2])
 """
 
 

@@ -25,8 +25,8 @@ from pathlib import Path
 import sqlalchemy as sa
 from receipts import Heard, broken, calling
 
+from audit.database import address
 from audit.settings import URI
-from audit.store import address
 from features.errors import LedgerError
 from features.home import Home
 from tests.postgres import postgresql

@@ -76,9 +76,9 @@ def record(home: Home, held: Bundle, version: str, bodies: list[dict[str, Any]],
         recorder = Recorder(ledger, key, Keeper.of(home, key) if vault else None)
         for start in range(0, len(bodies), BATCH):
             given = msgspec.json.encode({"requests": bodies[start : start + BATCH]})
-            answered = by.answered([take(by.catalogue, one) for one in batch_request(given).requests])
+            intakes = [take(by.catalogue, one) for one in batch_request(given).requests]
             asked = Asked("/predict_batch", given, time.perf_counter(), DEVELOPER)
-            answers = json.loads(recorder.answers(asked, answered, by))["answers"]
+            answers = json.loads(recorder.answers(asked, intakes, by))["answers"]
             found.update(one["status"] for one in answers)
     return found
 

@@ -50,6 +50,8 @@ class _Nowhere:
     def append_all(self, entries: Sequence[Entry]) -> NoReturn:
         raise AssertionError(f"{len(entries)} records of what is only read again")
 
+    ask = append_all
+
 
 class Again:
     """Reads kept requests of one home again. key: of its keyed digests. files: of a centre's own codes, of any time.

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,6 +26,7 @@ from features.home import Home
 from features.outcomes import OUTCOME_KEYS
 from features.predict import Predictor
 from serving.answerer import Answered, Answerer
+from serving.intake import Intake
 from serving.looked import Found
 from serving.noted import note
 from serving.trust.caller import Caller
@@ -38,6 +39,8 @@ class Appends(Protocol):
     """Whatever writes records: the ledger itself, or a way to its writer."""
 
     def append_all(self, entries: Sequence[Entry]) -> list[Receipt]: ...
+
+    def ask(self, entries: Sequence[Entry]) -> wire.Recording: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,29 +88,32 @@ class Recorder:
     def __init__(self, ledger: Appends, key: bytes, keeper: Keeps | None = None) -> None:
         self._ledger, self._key, self.keeper = ledger, key, keeper
 
-    def answer(self, asked: Asked, answered: Answered, by: Answerer) -> bytes:
-        """The answer as it may leave, with its receipt; LedgerError where it could not be recorded."""
-        return self._with_receipts(asked, (answered,), by)[0]
+    def answer(self, asked: Asked, intake: Intake, by: Answerer) -> bytes:
+        """The answer to one course as it may leave, with its receipt; LedgerError where it could not be recorded."""
+        with by.turn:
+            (answered,) = by.answered((intake,))
+            content = msgspec.json.encode(answered.answer)
+            recording = self.begin(asked, (answered,), (content,), by)
+        return with_receipt(content, recording()[0])
 
-    def answers(self, asked: Asked, answered: Sequence[Answered], by: Answerer) -> bytes:
-        """The same for a batch: one record each, all or none."""
-        return b'{"answers":[' + b",".join(self._with_receipts(asked, answered, by)) + b"]}"
-
-    def _with_receipts(self, asked: Asked, answered: Sequence[Answered], by: Answerer) -> list[bytes]:
+    def answers(self, asked: Asked, intakes: Sequence[Intake], by: Answerer) -> bytes:
+        """The same for a batch, one record each, all or none; it takes no turn, so that nobody waits for it."""
+        answered = by.answered(intakes)
         contents = [msgspec.json.encode(one.answer) for one in answered]
-        receipts = self.record(asked, answered, contents, by)
-        return [with_receipt(content, receipt) for content, receipt in zip(contents, receipts, strict=True)]
+        receipts = self.begin(asked, answered, contents, by)()
+        told = [with_receipt(content, receipt) for content, receipt in zip(contents, receipts, strict=True)]
+        return b'{"answers":[' + b",".join(told) + b"]}"
 
-    def record(
+    def begin(
         self, asked: Asked, answered: Sequence[Answered], contents: Sequence[bytes], by: Answerer
-    ) -> list[Receipt]:
-        """Record answers under their prediction ids. contents: what is about to be sent for each of them."""
+    ) -> wire.Recording:
+        """Ask for records of answers under their prediction ids; nothing may leave before what comes back was called.
+
+        contents: what is about to be sent for each of them.
+        """
         entries = self.entries(asked, answered, contents, by)
-        receipts = self._ledger.append_all(entries if self.keeper is None else self.keeper.keep(asked, entries))
-        for one in answered:
-            if one.found:
-                note(one.answer.prediction_id, one.intake.course)
-        return receipts
+        recording = self._ledger.ask(entries if self.keeper is None else self.keeper.keep(asked, entries))
+        return partial(_noted, recording, answered)
 
     def entries(
         self, asked: Asked, answered: Sequence[Answered], contents: Sequence[bytes], by: Answerer
@@ -181,6 +187,15 @@ class Recorder:
             "response": keyed(self._key, content),
             **(_scored(answered.found, answered, by.predictor) if answered.found else {}),
         }
+
+
+def _noted(recording: wire.Recording, answered: Sequence[Answered]) -> list[Receipt]:
+    """The receipts; what is on the disk is noted for those who look at answers afterwards."""
+    receipts = recording()
+    for one in answered:
+        if one.found:
+            note(one.answer.prediction_id, one.intake.course)
+    return receipts
 
 
 def _scored(found: Found, answered: Answered, by: Predictor) -> dict[str, Any]:

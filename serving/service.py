@@ -48,14 +48,13 @@ class CrsRisk:
         findings: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
         """One course at one index time. The front has checked the request; its arguments here only name the fields."""
-        (answered,) = self.answerer.answered(CHECKED.get())
-        return _ready(lambda: self.recorder.answer(ASKED.get(), answered, self.answerer))  # type: ignore[no-any-return]
+        (intake,) = CHECKED.get()
+        return _ready(lambda: self.recorder.answer(ASKED.get(), intake, self.answerer))  # type: ignore[no-any-return]
 
     @bentoml.api  # type: ignore[untyped-decorator]
     def predict_batch(self, requests: list[dict[str, Any]]) -> dict[str, Any]:
         """Up to 1,000 courses, each at its index time, answered in their order."""
-        answered = self.answerer.answered(CHECKED.get())
-        return _ready(lambda: self.recorder.answers(ASKED.get(), answered, self.answerer))  # type: ignore[no-any-return]
+        return _ready(lambda: self.recorder.answers(ASKED.get(), CHECKED.get(), self.answerer))  # type: ignore[no-any-return]
 
     @bentoml.api  # type: ignore[untyped-decorator]
     def grade(

@@ -146,9 +146,11 @@ class Desk:
 
     def _answered(self, asked: Asked, read: FhirRead, place: Place) -> Content:
         by = self.answerer()
-        (answered,) = by.answered([reading.named_course(read, place.patient)])
-        content = _encoded(card_of(answered.answer, read, self.catalogue, place))
-        return content, self.recorder().record(asked, (answered,), (content,), by)[0]
+        with by.turn:
+            (answered,) = by.answered([reading.named_course(read, place.patient)])
+            content = _encoded(card_of(answered.answer, read, self.catalogue, place))
+            recording = self.recorder().begin(asked, (answered,), (content,), by)
+        return content, recording()[0]
 
     def _feedback(self, asked: Asked) -> Content:
         request = decode.feedback_request(asked.given)
@@ -165,9 +167,11 @@ class Desk:
             name = str(uuid.uuid4())
             content = risk_assessment.without_answer(form, name)
             return content, self.recorder().unscored(asked, read.status, content, name)
-        (answered,) = by.answered([reading.named_course(read, reading.patient_of(question))])
-        content = risk_assessment.bundle(form, answered.answer)
-        return content, self.recorder().record(asked, (answered,), (content,), by)[0]
+        with by.turn:
+            (answered,) = by.answered([reading.named_course(read, reading.patient_of(question))])
+            content = risk_assessment.bundle(form, answered.answer)
+            recording = self.recorder().begin(asked, (answered,), (content,), by)
+        return content, recording()[0]
 
 
 def _own_address(scope: Scope) -> str:

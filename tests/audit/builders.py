@@ -7,10 +7,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from audit.database import address
 from audit.events import Kind, Receipt
 from audit.ledger import Ledger, opened
 from audit.settings import Settings
-from audit.store import address
 from features.home import Home
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

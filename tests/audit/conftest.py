@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 import crs
 from audit import manifest
+from audit.database import address
 from audit.ledger import Ledger, open_ledger
-from audit.store import address
 from features import bundle
 from features.errors import CrsRiskError
 from features.home import Home

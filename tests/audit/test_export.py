@@ -37,10 +37,9 @@ def answer(home: Home) -> None:
     """One recorded answer about a patient whose identifier is known to the caller."""
     by = Answerer(Predictor(trained_bundle(), catalogue.load()), "1")
     given = msgspec.json.encode(example())
-    answered = by.answered([take(by.catalogue, predict_request(given))])
     asked = Asked("/predict", given, 0.0, DEVELOPER, patient=PATIENT, sources=(SOURCE,))
     with open_ledger(home) as ledger:
-        Recorder(ledger, tenant_key(home)).answer(asked, answered[0], by)
+        Recorder(ledger, tenant_key(home)).answer(asked, take(by.catalogue, predict_request(given)), by)
 
 
 @pytest.fixture(scope="module")

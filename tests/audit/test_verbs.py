@@ -44,8 +44,8 @@ def recorded(home: Home, bundle: Any, version: str) -> list[str]:
         recorder = Recorder(ledger, tenant_key(home))
         for body in bodies:
             given = msgspec.json.encode(body)
-            answered = by.answered([take(by.catalogue, predict_request(given))])
-            yielded = json.loads(recorder.answer(Asked("/predict", given, 0.0, DEVELOPER), answered[0], by))
+            intake = take(by.catalogue, predict_request(given))
+            yielded = json.loads(recorder.answer(Asked("/predict", given, 0.0, DEVELOPER), intake, by))
             body["id"] = yielded["prediction_id"]
     return [str(body["id"]) for body in bodies]
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from audit import wire
-from audit.events import Entry, Kind
+from audit.events import NO_RECORD, Entry, Kind, encode
 from audit.ledger import Ledger
 from audit.verify import verify
-from audit.wire import Client
+from audit.wire import Client, asked, entries_of
 from audit.writer import Writer
 from features.errors import LedgerError
-from tests.audit.builders import Deployment
+from tests.audit.builders import START, Deployment
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def locked(small: Deployment) -> Iterator[None]:
 def test_a_database_that_is_locked_fails_the_caller_and_nothing_is_recorded(
     small: Deployment, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("audit.store.BUSY_SECONDS", 0.2)
+    monkeypatch.setattr("audit.database.BUSY_SECONDS", 0.2)
     with small.open() as ledger:
         writer = Writer(ledger, folder / "socket")
         client = Client(writer.path)
@@ -155,7 +155,7 @@ def test_who_asks_for_nothing_is_told_whether_records_can_be_written(
     small: Deployment, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the last write, so that a probe adds no record where calls come in; by a heartbeat where that failed."""
-    monkeypatch.setattr("audit.store.BUSY_SECONDS", 0.2)
+    monkeypatch.setattr("audit.database.BUSY_SECONDS", 0.2)
     with small.open() as ledger:
         writer = Writer(ledger, folder / "socket")
         client = Client(writer.path)
@@ -189,3 +189,14 @@ def test_asking_needs_no_database_library() -> None:
 
     code = "import sys; sys.modules.update(sqlalchemy=None, pandas=None); import audit.wire, audit.keys, audit.runtime"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_body_is_stored_as_the_bytes_that_its_worker_wrote() -> None:
+    entry = Entry(Kind.PREDICTION, {"b": 1e-05, "a": "é\n", "c": [0.1, None]}, "x")
+    (held,) = entries_of(asked([entry]))
+    assert held == entry
+    assert encode(held, 0, START, NO_RECORD) == encode(entry, 0, START, NO_RECORD)
+    with pytest.raises(ValueError, match="Extra data"):
+        entries_of(asked([entry]).replace(b'{"a"', b'{} {"a"'))
+    with pytest.raises(TypeError):
+        entries_of(b'[["prediction","x",""]]\n[]')

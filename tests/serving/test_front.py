@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,9 @@ class Kept:
             raise LedgerError("ledger", "the database cannot be used (OperationalError)")
         self.entries.extend(entries)
         return [Receipt(place, "0" * 64) for place in range(len(entries))]
+
+    def ask(self, entries: Sequence[Entry]) -> Callable[[], list[Receipt]]:
+        return partial(self.append_all, entries)
 
 
 @dataclass

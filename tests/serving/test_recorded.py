@@ -3,8 +3,9 @@
 import json
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,9 @@ class Kept:
         self.entries.extend(entries)
         return [Receipt(place, "ab" * 32) for place in range(len(entries))]
 
+    def ask(self, entries: Any) -> Callable[[], list[Receipt]]:
+        return partial(self.append_all, entries)
+
 
 def answerer() -> Answerer:
     return Answerer(Predictor(trained_bundle(), catalogue.load()), "7")
@@ -50,9 +54,8 @@ def answerer() -> Answerer:
 def recorded(body: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The body of the record and the answer, without a server."""
     by, kept, given = answerer(), Kept([]), msgspec.json.encode(body)
-    answered = by.answered([take(by.catalogue, predict_request(given))])
     asked = Asked("/predict", given, 0.0, CALLER, patient=CANARY, sources=(f"Observation/{CANARY}",))
-    answer = Recorder(kept, b"key").answer(asked, answered[0], by)
+    answer = Recorder(kept, b"key").answer(asked, take(by.catalogue, predict_request(given)), by)
     return dict(kept.entries[0].body), json.loads(answer)
 
 
@@ -209,3 +212,22 @@ def test_a_service_whose_ledger_cannot_be_opened_does_not_start(tmp_path: Path) 
 
     with pytest.raises(LedgerError, match="cannot be used"):
         run.serve(home, port=0)
+
+
+def test_one_course_is_answered_at_a_time_but_nobody_waits_while_another_is_recorded() -> None:
+    by, given = answerer(), msgspec.json.encode(example())
+    held: list[bool] = []
+
+    class Watching(Kept):
+        def ask(self, entries: Any) -> Callable[[], list[Receipt]]:
+            held.append(by.turn.locked())
+            return partial(self.append_all, entries)
+
+        def append_all(self, entries: Any) -> list[Receipt]:
+            held.append(by.turn.locked())
+            return super().append_all(entries)
+
+    Recorder(Watching([]), b"key").answer(
+        Asked("/predict", given, 0.0, CALLER), take(by.catalogue, predict_request(given)), by
+    )
+    assert held == [True, False]

@@ -3,7 +3,8 @@
 import asyncio
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,9 @@ class Kept:
             raise LedgerError("ledger", "the database cannot be used (OperationalError)")
         self.entries.extend(entries)
         return []
+
+    def ask(self, entries: Sequence[Entry]) -> Callable[[], list[Receipt]]:
+        return partial(self.append_all, entries)
 
 
 class Counts(dict[str, int]):
