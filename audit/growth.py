@@ -1,7 +1,7 @@
 """What one transaction adds to a ledger: records, and a checkpoint where one is due."""
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from audit.events import Entry, Kind, Receipt, encode
 from audit.keys import SigningKey
@@ -50,5 +50,6 @@ class Growth:
 
 
 def microseconds(time: datetime) -> int:
-    """Since 1970, UTC."""
-    return (time - _EPOCH) // timedelta(microseconds=1)
+    """Since 1970, UTC. In whole numbers: to divide two timedeltas takes three times as long."""
+    passed = time - _EPOCH
+    return (passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds

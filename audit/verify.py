@@ -43,6 +43,8 @@ class Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _WRITTEN = msgspec.json.Decoder(Written)
+#: Kinds whose bodies hold a signature.
+_SIGNED = frozenset({Kind.CHECKPOINT.value, Kind.KEY_ROTATED.value, Kind.MODEL_REGISTERED.value})
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,17 +196,24 @@ class Check:
             self.find("columns", place, "the columns beside it say something else")
         if written.time < self.time:
             self._clock_back(place, datetime.fromisoformat(self.time) - time)
-        if written.kind == Kind.CHECKPOINT:
-            self.checkpoint = (place + 1, row.microseconds)
-            self._checkpoint(msgspec.json.decode(written.body)["note"], place)
-        elif written.kind == Kind.KEY_ROTATED:
-            self._key(msgspec.json.decode(written.body), place)
-        elif written.kind == Kind.MODEL_REGISTERED:
-            self._registered(msgspec.json.decode(written.body), place)
-        if self.size == 0 and written.kind != Kind.KEY_ROTATED:
+        if written.kind in _SIGNED:
+            self._signed(row, written)
+        elif not self.frontier.size:
             self.find("key", place, "a ledger begins with the key that signs it")
         self.remark("silence", place, self.pulse.record(written.kind, time))
         self.time = written.time
+
+    def _signed(self, row: Row, written: Written) -> None:
+        place, body = row.sequence, msgspec.json.decode(written.body)
+        if written.kind == Kind.CHECKPOINT:
+            self.checkpoint = (place + 1, row.microseconds)
+            self._checkpoint(body["note"], place)
+        elif written.kind == Kind.KEY_ROTATED:
+            self._key(body, place)
+        else:
+            self._registered(body, place)
+        if not self.frontier.size and written.kind != Kind.KEY_ROTATED:
+            self.find("key", place, "a ledger begins with the key that signs it")
 
     def _clock_back(self, place: int, by: timedelta) -> None:
         if by > CLOCK_SLACK:

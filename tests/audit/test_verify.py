@@ -228,15 +228,17 @@ def test_roots_in_the_head_that_are_not_those_of_the_records_are_found(small: De
 
 def test_a_ledger_is_whole_while_it_is_written_to(filled: Deployment, ledger: Ledger) -> None:
     """Rows and head once were read one after the other: a service under load made the head look wrong."""
-    stop = threading.Event()
+    begun, stop = threading.Event(), threading.Event()
 
     def write() -> None:
         with filled.open() as writing:
             while not stop.is_set():
                 writing.append(Kind.HEARTBEAT, {})
+                begun.set()
 
     thread = threading.Thread(target=write)
     thread.start()
+    assert begun.wait(10)
     verdicts = [verify(ledger) for _ in range(10)]
     stop.set()
     thread.join()
