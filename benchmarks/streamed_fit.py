@@ -30,7 +30,8 @@ from features.pooling import pool
 from features.prior import Prior
 from features.spec import Spec
 from training.assemble import assemble
-from training.cells import BLOCK_ROWS, Cells, Matrix, folder_for
+from training.bins import binned, kept
+from training.cells import BLOCK_ROWS, Cells, Matrix
 from training.config import Settings
 from training.fit import parameters
 
@@ -65,8 +66,8 @@ def fit(folder: Path, rounds: int, streamed: bool) -> dict[str, object]:
     given = {**parameters(spec, Settings(learning_rate=0.1)), "nthread": 1}
     if streamed:
         made = Matrix(Cells(values, np.arange(len(label))), label, prior, list(spec.names))
-        with folder_for(made.cells) as beside:
-            booster = xgboost.train(given, made.binned(beside), rounds)
+        with kept(values), binned(made, rounds) as matrix:
+            booster = xgboost.train(given, matrix, rounds)
     else:
         whole = np.fromfile(path, np.float32).reshape(shape)
         told = {"label": label, "base_margin": prior, "feature_names": list(spec.names)}

@@ -83,15 +83,24 @@ def cohort_rates(
     minimum: Annotated[
         int | None, typer.Option(help="Fewer courses than this show no rate; 10 by default.", min=1)
     ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="A line per outcome and published cohort, with intervals.")
+    ] = False,
 ) -> None:
     """Set a cohort's rates per product beside the published ones. Example: crs cohort rates cohorts/mine"""
     from data.product_rates import MINIMUM_COURSES, compare
-    from data.product_rates_text import explained, table
+    from data.product_rates_text import explained, short, table
     from data.tables import read_cohort
     from features.catalogue import load
 
     fewest = minimum or MINIMUM_COURSES
-    print(table(compare(read_cohort(cohort), load()), fewest), explained(fewest), sep="\n\n")
+    rows = compare(read_cohort(cohort), load())
+    if every:
+        print(table(rows, fewest), explained(fewest), sep="\n\n")
+        return
+    print(short(rows, fewest))
+    print("\nIn brackets: with how many of the published 95 % intervals that of the own rate overlaps.")
+    print(f"--all shows each of them, and what the words mean: crs cohort rates {cohort} --all")
 
 
 @APP.command("request")

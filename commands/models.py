@@ -176,7 +176,7 @@ def score(
         str, typer.Option(help="Hours since the start, such as 0,24,48; the index times of training by default.")
     ] = "",
     chunk: Annotated[int, typer.Option(help="Courses that are read and scored at a time.", min=1)] = 5000,
-    workers: Annotated[int, typer.Option(help="Chunks side by side, without a cluster.", min=1)] = 1,
+    workers: Annotated[int, typer.Option(help="Chunks side by side, in threads or local processes.", min=1)] = 1,
     cluster: Cluster = "",
 ) -> None:
     """Score every course of a cohort as the service would. Example: crs score cohorts/mine --out scores.parquet"""

@@ -29,13 +29,15 @@ def demo(
     from features.home import make_folder
     from serving import run
     from training import flows, promotion_verbs
+    from training.cluster import on_cluster
 
     run.check_address(host, port)
     # The name tells the tables apart, so that a later release does not train on an earlier one's cohort.
     cohort = make_folder(state.folder) / f"synthetic-{courses}-{seed}-{synthetic.version()}"
     if not cohort.exists():
         flows.synthesise(cohort, courses, seed, "parquet")
-    version = flows.train(state, cohort, "synthetic-demo", flows.demo_settings(), tracking_uri())
+    with on_cluster(""):  # the processes that train are gone before the service starts
+        version = flows.train(state, cohort, "synthetic-demo", flows.demo_settings(), tracking_uri(), step=False)
     promotion_verbs.promote_version(state, version, None, tracking_uri(), demonstration=True)
     _run(state, host, port, workers=1, once=once)
 

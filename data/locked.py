@@ -66,7 +66,7 @@ def _of_courses(frames: Frames, share: float, wanted: bool) -> Frames:
     kept = locked(words(frames.courses["patient_id"]), share) == wanted
     own = frames.courses[kept].reset_index(drop=True)
     names = set(words(own["course_id"]))
-    return Frames(own, _rows(frames.observations, names), _rows(frames.events, names))
+    return Frames(own, _rows(frames.observations, names), _rows(frames.events, names), frames.folder)
 
 
 def _rows(table: pd.DataFrame, courses: set[str]) -> pd.DataFrame:

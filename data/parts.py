@@ -45,7 +45,7 @@ def frame_parts(folder: Path, courses: int = PART_COURSES) -> Iterator[Iterator[
             part.mkdir()
         for table, path in paths.items():
             _deal(path, place, [part / f"{table}.parquet" for part in parts])
-        yield map(read_frames, parts)
+        yield (read_frames(part, folder) for part in parts)
 
 
 @contextmanager
@@ -101,7 +101,7 @@ def _places(path: Path, courses: int) -> dict[str, int]:
     """course_id -> number of its part, in the order of course_id."""
     table = read_table(path)
     if "course_id" not in table:
-        raise DataError("courses.course_id", "the column is missing", "see docs/cohort-format.md")
+        raise DataError(f"{path}: courses.course_id", "the column is missing", "see docs/cohort-format.md")
     names = sorted(set(words(table["course_id"])))
     return {name: number // courses for number, name in enumerate(names)}
 
@@ -111,7 +111,7 @@ def _deal(path: Path, place: Mapping[str, int], targets: list[Path]) -> None:
     with ExitStack() as stack:
         table = stack.enter_context(_opened(path))
         if "course_id" not in table.schema_arrow.names:
-            raise DataError(f"{path.stem}.course_id", "the column is missing", "see docs/cohort-format.md")
+            raise DataError(f"{path}: {path.stem}.course_id", "the column is missing", "see docs/cohort-format.md")
         out = [stack.enter_context(arrow_parquet.ParquetWriter(target, table.schema_arrow)) for target in targets]
         for batch in table.iter_batches(BATCH_ROWS):
             number = words(_ids(batch.column("course_id"))).map(place).fillna(0).to_numpy(dtype="int64")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from math import isnan
 
-from data.product_rates import MINIMUM_COURSES, Compared, Fraction, OwnRate
+from data.product_rates import ASKED, MINIMUM_COURSES, Compared, Fraction, OwnRate
 
 _TITLES = (
     *("product", "outcome", "graded by", "courses", "events", "own rate (95 %)", "followed short"),
@@ -20,6 +20,26 @@ def table(rows: Iterable[Compared], minimum: int = MINIMUM_COURSES) -> str:
         lines.append(_line([*own, *_published_cells(row, row.own.courses < minimum)]))
         last = row.own
     return "\n".join(lines)
+
+
+def short(rows: Iterable[Compared], minimum: int = MINIMUM_COURSES) -> str:
+    """One line per product and grading system: own rates, and how many of the published intervals they overlap."""
+    lines = [_line(["product", "graded by", "courses", *map(outcome_name, ASKED)]), _line(["---"] * (3 + len(ASKED)))]
+    products: dict[tuple[str, str, int], dict[str, list[Compared]]] = {}
+    for row in rows:
+        held = products.setdefault((row.own.therapy, row.own.grading, row.own.courses), {})
+        held.setdefault(row.own.outcome, []).append(row)
+    for (therapy, grading, courses), held in products.items():
+        cells = [_short_cell(held[key], minimum) if key in held else "" for key in ASKED]
+        lines.append(_line([therapy or "not stated", grading, str(courses), *cells]))
+    return "\n".join(lines)
+
+
+def _short_cell(rows: Sequence[Compared], minimum: int) -> str:
+    """rows: of one own rate."""
+    rate = _own_cells(rows[0].own, minimum)[5].split(" (")[0]
+    known = [row.overlap for row in rows if row.overlap is not None]
+    return f"{rate} ({sum(known)} of {len(known)})" if known and rows[0].own.courses >= minimum else rate
 
 
 def explained(minimum: int = MINIMUM_COURSES) -> str:

@@ -1,6 +1,7 @@
 """The canonical cohort: three tables in a folder, read and validated, or written whole."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -29,21 +30,44 @@ ALLOWED_REJECTED = 0.2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frames:
-    """The three canonical tables as they came."""
+    """The three canonical tables as they came. folder: whose files errors name, None where there are none."""
 
     courses: pd.DataFrame
     observations: pd.DataFrame
     events: pd.DataFrame
+    folder: Path | None = None
 
-    def cohort(self, allowed_rejected: float = ALLOWED_REJECTED, derive_grades: bool = False) -> "Cohort":
+    def cohort(
+        self,
+        allowed_rejected: float = ALLOWED_REJECTED,
+        derive_grades: bool = False,
+        catalogue: Catalogue | None = None,
+    ) -> "Cohort":
         """The cohort of these tables; as read_cohort."""
         tables = (self.courses, self.observations, self.events)
-        return cohort_from_frames(*tables, allowed_rejected, derive_grades=derive_grades)
+        with _naming_files(self.folder):
+            return cohort_from_frames(*tables, allowed_rejected, catalogue, derive_grades)
 
 
-def read_frames(folder: Path) -> Frames:
-    """The tables of a folder, not yet checked. DataError if one is missing or cannot be read."""
-    return Frames(*(read_table(find_table(folder, table)) for table in TABLES))
+def read_frames(folder: Path, named: Path | None = None) -> Frames:
+    """The tables of a folder, not yet checked. DataError if one is missing or cannot be read.
+
+    named: the folder that errors name, where these tables are a part of its.
+    """
+    courses, observations, events = (read_table(find_table(folder, table)) for table in TABLES)
+    return Frames(courses, observations, events, named or folder)
+
+
+@contextmanager
+def _naming_files(folder: Path | None) -> Iterator[None]:
+    """An error about a table, or a column of it, names its file, too."""
+    try:
+        yield
+    except DataError as error:
+        table = error.place.split(".")[0]
+        if folder is None or table not in TABLES:
+            raise
+        raise type(error)(f"{find_table(folder, table)}: {error.place}", error.problem, error.remedy) from error
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,8 +112,7 @@ def read_cohort(
     (a fraction) of a table's rows is rejected. Other losses stand in the cohort's report. derive_grades: grade CRS from
     vitals and treatments where the cohort charted no CRS grade, see data.derived_grades.
     """
-    held = read_frames(folder)
-    return cohort_from_frames(held.courses, held.observations, held.events, allowed_rejected, catalogue, derive_grades)
+    return read_frames(folder).cohort(allowed_rejected, derive_grades, catalogue)
 
 
 def cohort_from_frames(

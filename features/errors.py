@@ -79,7 +79,8 @@ class LedgerError(CrsRiskError):
 
 
 class ClusterError(CrsRiskError):
-    """The Dask cluster that was named cannot be reached, is lost on the way, or runs other code or libraries."""
+    """The Dask cluster that was named cannot be reached, is lost on the way, or runs other code; or a local process
+    was ended from outside."""
 
     exit_code = 8
     http_status = 503

@@ -289,19 +289,21 @@ def test_an_error_of_the_system_is_one_line_without_its_message(
     assert (ended.value.code, capsys.readouterr().err) == (1, f"crs: {line}\n")
 
 
-def test_the_demo_names_its_cohort_by_the_tables_it_is_made_from(
+def test_the_demo_names_its_cohort_by_its_tables_and_no_step_that_it_takes_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Path] = []
+    steps: list[bool] = []
     monkeypatch.setenv("CRS_RISK_HOME", str(tmp_path / "home"))
     monkeypatch.setattr("training.flows.synthesise", lambda cohort, *_: asked.append(cohort))
-    monkeypatch.setattr("training.flows.train", lambda *_: "1")
+    monkeypatch.setattr("training.flows.train", lambda *_, step: steps.append(step) or "1")
     monkeypatch.setattr("training.promotion_verbs.promote_version", lambda *_, **__: None)
     monkeypatch.setattr("serving.run.serve", lambda *_, **__: None)
     for release in ("aaa", "bbb"):
         monkeypatch.setattr("data.synthetic.version", lambda release=release: release)
         assert CliRunner().invoke(command.app, ["demo", "--port", "0"], catch_exceptions=False).exit_code == 0
     assert [cohort.name for cohort in asked] == ["synthetic-2000-1-aaa", "synthetic-2000-1-bbb"]
+    assert steps == [False, False]
 
 
 # Stores
@@ -414,7 +416,7 @@ def flip(path: Path) -> None:
 
 def test_rates_per_product_are_printed_and_too_few_courses_show_none(crs: Crs, tmp_path: Path) -> None:
     folder = write(tmp_path / "mine")
-    few, all_shown = crs("cohort", "rates", folder), crs("cohort", "rates", folder, "--minimum", "1")
+    few, all_shown = (crs("cohort", "rates", folder, "--all", *more) for more in ((), ("--minimum", "1")))
     assert (few.returncode, all_shown.returncode) == (0, 0), few.stderr
     assert few.stdout.startswith("| product | outcome | graded by |")
     assert "too few" in few.stdout.split("\n\n")[0]

@@ -150,10 +150,11 @@ def project() -> dict[str, Any]:
     return body
 
 
-@pytest.mark.parametrize(
-    ("entry", "verb"),
-    [("main", "train")] + [(name, name) for name in ("recalibrate", "tune", "evaluate", "score", "promote")],
-)
+#: Entry points of the MLproject that are named as their verb; `main` is train.
+ENTRIES = ("diagnose", "recalibrate", "tune", "evaluate", "score", "gate", "promote")
+
+
+@pytest.mark.parametrize(("entry", "verb"), [("main", "train")] + [(name, name) for name in ENTRIES])
 def test_each_entry_point_calls_its_verb_with_options_it_takes(project: dict[str, Any], entry: str, verb: str) -> None:
     command = project["entry_points"][entry]["command"]
     words = command.split("python crs.py ")[1].split()
@@ -162,7 +163,7 @@ def test_each_entry_point_calls_its_verb_with_options_it_takes(project: dict[str
 
 
 def test_entry_points_use_each_parameter_they_declare_and_no_other(project: dict[str, Any]) -> None:
-    assert set(project["entry_points"]) == {"main", "recalibrate", "tune", "evaluate", "score", "promote"}
+    assert set(project["entry_points"]) == {"main", *ENTRIES}
     for entry in project["entry_points"].values():
         used = re.findall(r"(?<!\{)\{([a-z_]+)\}(?!\})", entry["command"])
         assert set(used) == set(entry["parameters"])

@@ -1,20 +1,21 @@
 """From a cohort to the training table: rows by THE row-builder, labels by the data room, columns that say something."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data.cohort import Layer, layers
+from data.cohort import IndexSet, Layer, index_table, layers
 from data.labels import Labels, label_layers, one_sided
 from data.tables import Cohort
 from features.catalogue import Catalogue
+from features.course import Observations
 from features.outcomes import OUTCOME_KEYS
 from features.prior import Prior
 from features.rows import RowBuilder
 from features.spec import Spec, full
-from training.table import Table, joined
+from training.table import Table, joined, words
 
 #: A column is kept if at least this share of the rows, and at least this many rows, hold it.
 SMALLEST_SHARE, FEWEST_ROWS = 0.01, 10
@@ -30,11 +31,12 @@ def assemble(cohort: Cohort, prior: Prior, catalogue: Catalogue, workers: int) -
     parts, blocks, seen = [], [], Seen.nothing(len(widest.columns))
     builder, patient = RowBuilder(widest, prior, catalogue), numbered(cohort.patient_ids)
     unfit = one_sided(labelled)
-    while asked:  # a layer's snapshots are let go once its rows are built
-        part = rows_of(asked.pop(0), labelled.pop(0), builder, patient, workers)
+    for layer in asked:
+        part = rows_of(layer, labelled.pop(0), builder, patient, workers)
         seen = seen + Seen.of(part.values)
         blocks.append(Block.of(part.values))
         parts.append(part.without_values())
+        del layer, part  # before the next one is made
     spec = seen.informative(widest)
     values = under_one_another(blocks, np.flatnonzero(np.isin(widest.names, spec.names)))
     table, unsound = without_unsound(replace(joined(parts), values=values), unfit)
@@ -52,10 +54,22 @@ def build_table(
     return without_unsound(table, one_sided(labelled))
 
 
-def questions(cohort: Cohort) -> tuple[list[Layer], list[Labels]]:
-    """Every course at every index time, with its labels."""
-    asked = layers(cohort)
-    return asked, label_layers(cohort, asked)
+def questions(cohort: Cohort) -> tuple[Iterator[Layer], list[Labels]]:
+    """Every course at every index time, a layer at a time, and the labels of all layers.
+
+    A layer holds a copy of its courses' observations, so that all of them at once would be several cohorts.
+    """
+    index = index_table(cohort)
+    asked = (_layer(cohort, index, number) for number in range(int(index.layer.max(initial=-1)) + 1))
+    return asked, label_layers(cohort, layers(replace(cohort, observations=Observations.empty()), index))
+
+
+def _layer(cohort: Cohort, index: IndexSet, number: int) -> Layer:
+    """The layer of that number, as in data.cohort.layers."""
+    rows = np.flatnonzero(index.layer == number)
+    own = IndexSet(**{name: getattr(index, name)[rows] for name in IndexSet.__slots__})
+    (found,) = layers(cohort, replace(own, layer=np.zeros_like(own.layer)))
+    return replace(found, number=number, rows=rows)
 
 
 def numbered(patient_ids: Sequence[str] | NDArray[np.object_]) -> NDArray[np.int64]:
@@ -143,12 +157,12 @@ def rows_of(layer: Layer, labels: Labels, builder: RowBuilder, patient: NDArray[
         label=labels.value,
         patient=patient[layer.course],
         course=layer.course.astype(np.int64),
-        index_name=layer.name.astype(str),
+        index_name=words(layer.name),
         hours=rows.hours,
         begun=rows.begun,
         reached=rows.reached,
         treated=labels.treated_before,
         dosing=rows.dosing,
-        therapy=np.array(layer.snapshots.courses.therapy),
-        indication=np.array(layer.snapshots.courses.indication),
+        therapy=words(layer.snapshots.courses.therapy),
+        indication=words(layer.snapshots.courses.indication),
     )

@@ -15,6 +15,8 @@ Array = NDArray[np.float64]
 
 #: Rows from which a baseline is fitted, at most.
 ENOUGH_ROWS = 50_000
+#: Of more rows than that so many are asked at once.
+ASKED_ROWS = 16_384
 #: Published scores that are compared by rank where their inputs exist: name -> column of the row.
 SCORES = {"easix": "easix_log2", "m_easix": "m_easix_log2"}
 
@@ -36,7 +38,7 @@ def out_of_fold(table: Table, rows: NDArray[np.int64], fold_of: NDArray[np.int64
 def base_rate(train: Table, test: Table, outcome: int) -> Array:
     """(N,) log-odds of the training folds' event rate at the row's own index time."""
     result = np.empty(len(test))
-    for name in np.unique(test.index_name):
+    for name in sorted(set(test.index_name.tolist())):
         label = train.label[train.index_name == name, outcome]
         result[test.index_name == name] = _rate(label if len(label) else train.label[:, outcome])
     return result
@@ -52,15 +54,17 @@ def logistic_regression(train: Table, test: Table, outcome: int) -> Array:
     """(N,) log-odds of an L2-penalised logistic regression on all columns, medians and flags for what is missing."""
     model = _pipeline()
     model.fit(_plain(train), train.label[:, outcome])
-    starts = range(0, len(test), ENOUGH_ROWS)
-    found = [model.predict_proba(_plain(test.take(np.arange(len(test))[at : at + ENOUGH_ROWS])))[:, 1] for at in starts]
+    step = ENOUGH_ROWS if len(test) <= ENOUGH_ROWS else ASKED_ROWS
+    blocks = (np.arange(at, min(at + step, len(test))) for at in range(0, len(test), step))
+    found = [model.predict_proba(_plain(test.take(rows)))[:, 1] for rows in blocks]
     return log_odds_of(np.concatenate(found))
 
 
 def _pipeline() -> Pipeline:
+    # What it is given is a copy already, and a large one.
     return make_pipeline(
-        SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True),
-        StandardScaler(),
+        SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True, copy=False),
+        StandardScaler(copy=False),
         LogisticRegression(C=0.05, solver="newton-cholesky", max_iter=100),
     )
 

@@ -13,7 +13,7 @@ from training.config import Settings
 Array = NDArray[np.float64]
 
 
-def take(parts: Parts, which: NDArray[np.bool_] | NDArray[np.int64]) -> Parts:
+def take(parts: Parts, which: NDArray[np.bool_] | NDArray[np.int64] | slice) -> Parts:
     """The named rows, in that order."""
     return Parts(**{field.name: np.asarray(getattr(parts, field.name))[which] for field in fields(Parts)})
 
@@ -43,6 +43,8 @@ class Evidence:
 
 #: Rows from which it is settled how wide the priors are and whether early trees are believed, at most.
 SETTLED_ROWS = 100_000
+#: Rows whose products are summed at once, so that memory holds no second design.
+SUMMED_ROWS = 131_072
 #: By how much the widths of level and clock are multiplied: from nearly as published to nearly free.
 LOCAL_SCALES = (0.1, 0.3, 1.0, 3.0)
 
@@ -69,7 +71,7 @@ def _terms(held: Evidence, settings: Settings, spread: Mapping[str, float]) -> t
     """
     if not len(held.label):
         return AS_PUBLISHED, {}
-    keys = sorted(set(np.unique(held.parts.therapy).tolist()) & set(spread))
+    keys = sorted(set(np.asarray(held.parts.therapy).tolist()) & set(spread))
     few = held.settled()
     best = _likeliest(_problem(few, keys), settings, np.array([spread[key] for key in keys]))
     found = (best.at if few is held else _problem(held, keys).fit(best.prior, best.at)).tolist()
@@ -99,8 +101,8 @@ def _design(held: Evidence, keys: list[str]) -> Array:
     waiting, fresh = ~parts.begun, freshness(parts.hours)
     clock = (elapsed(parts.hours) * waiting, first_day(parts.hours) * waiting, parts.begun)
     told = (trees * fresh, trees * (1 - fresh), parts.milder * ~parts.passed, parts.milder * parts.passed)
-    member = np.asarray(parts.therapy)[:, None] == np.array(keys)
-    return np.column_stack([np.ones_like(trees), parts.prior, *clock, *told, member]).astype(np.float64)
+    member = [np.asarray(parts.therapy) == key for key in keys]
+    return np.column_stack([np.ones_like(trees), parts.prior, *clock, *told, *member]).astype(np.float64, copy=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,10 +167,19 @@ class Problem:
     def _evidence(self, prior: Normal, at: Array) -> float:
         score = self.design @ at + self.offset
         p = sigmoid(score)
-        curvature = (self.design.T * (self.weight * p * (1 - p))) @ self.design + np.diag(1.0 / np.square(prior.spread))
+        curvature = weighed(self.design, self.weight * p * (1 - p)) + np.diag(1.0 / np.square(prior.spread))
         fitted = self.weight * float(np.sum(self.label * score - np.logaddexp(0.0, score)))
         drawn = 0.5 * float(np.sum(np.square((at - prior.centre) / prior.spread)))
         return fitted - drawn - float(np.log(prior.spread).sum()) - 0.5 * float(np.linalg.slogdet(curvature)[1])
+
+
+def weighed(design: Array, weight: Array) -> Array:
+    """(k, k) the design's products with itself, rows (n, k) weighed by (n,); those of many rows a block at a time."""
+    if len(design) <= SUMMED_ROWS:
+        return np.asarray((design.T * weight) @ design)
+    blocks = (slice(at, at + SUMMED_ROWS) for at in range(0, len(design), SUMMED_ROWS))
+    total: Array = np.sum([weighed(design[own], weight[own]) for own in blocks], axis=0)
+    return total
 
 
 def penalised_logistic(
@@ -189,13 +200,22 @@ def penalised_logistic(
     penalty = np.where(np.isinf(spread), 0.0, 1.0 / np.square(spread))
     problem = _Problem(design, label, centre, penalty, offset, np.broadcast_to(weight, label.shape))
     at = (centre if start is None else start).astype(float).copy()
-    value = problem.value(at)
+    here = problem.tell(at)
     for _ in range(60):
-        at, moved = problem.step(at, value)
-        if moved - value < 1e-10 * (1 + abs(value)):
-            return at
-        value = moved
-    return at
+        moved = problem.step(here)
+        if moved.value - here.value < 1e-10 * (1 + abs(here.value)):
+            return moved.at
+        here = moved
+    return here.at
+
+
+@dataclass(frozen=True, slots=True)
+class _Here:
+    """A place in the search: coefficients (k,), log-odds (n,) and the objective there."""
+
+    at: Array
+    score: Array
+    value: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,23 +227,23 @@ class _Problem:
     offset: Array | float
     weight: Array
 
-    def value(self, at: Array) -> float:
+    def tell(self, at: Array) -> _Here:
         score = self.design @ at + self.offset
         likelihood = self.weight @ (self.label * score - np.logaddexp(0.0, score))
-        return float(likelihood - 0.5 * (self.penalty * np.square(at - self.centre)).sum())
+        return _Here(at, score, float(likelihood - 0.5 * (self.penalty * np.square(at - self.centre)).sum()))
 
-    def step(self, at: Array, value: float) -> tuple[Array, float]:
+    def step(self, here: _Here) -> _Here:
         """One Newton step, halved until it does not lower the objective."""
-        p = sigmoid(self.design @ at + self.offset)
-        gradient = self.design.T @ (self.weight * (self.label - p)) - self.penalty * (at - self.centre)
-        curvature = (self.design.T * (self.weight * p * (1 - p))) @ self.design
+        p = sigmoid(here.score)
+        gradient = self.design.T @ (self.weight * (self.label - p)) - self.penalty * (here.at - self.centre)
+        curvature = weighed(self.design, self.weight * p * (1 - p))
         step = np.linalg.solve(curvature + np.diag(self.penalty + _RIDGE), gradient)
         for _ in range(30):
-            moved = self.value(at + step)
-            if moved >= value:
-                return at + step, moved
+            moved = self.tell(here.at + step)
+            if moved.value >= here.value:
+                return moved
             step = step / 2
-        return at, value
+        return here
 
 
 #: Keeps the curvature invertible where a column is constant; too small to move a coefficient.

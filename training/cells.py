@@ -1,17 +1,12 @@
 """The cells that trees are grown on and asked of: rows of one large array, in memory or in a file, never copied whole.
 
-XGBoost bins the cells of a small table from one copy. Those of a large table it is handed block by block and keeps
-binned in files, so that memory stays bounded and less is needed; the bins, and so the trees, are the same. Blocks are
-handed over without what is missing, most of a row, which takes half the time.
+XGBoost takes the cells of a small table from one copy. Those of a large table it is handed block by block, without what
+is missing, most of a row, which takes half the time and bounded memory.
 """
 
 import json
 import mmap
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,12 +37,9 @@ class Cells:
         return len(self.rows)
 
     @property
-    def in_a_file(self) -> bool:
-        return isinstance(self.values, np.memmap)
-
-    @property
     def large(self) -> bool:
-        return self.in_a_file or self.values.shape[1] * len(self) >= LARGE_CELLS
+        many: bool = len(self) * self.values.shape[1] >= LARGE_CELLS
+        return many
 
     def take(self, which: NDArray[np.bool_] | NDArray[np.int64]) -> "Cells":
         """The named of the n rows."""
@@ -82,47 +74,6 @@ def forget(values: NDArray[np.float32]) -> None:
         held.madvise(mmap.MADV_DONTNEED)
 
 
-#: What a block without the missing cells is made of.
-_PARTS = ("indptr", "indices", "data")
-
-
-class _Blocks(xgboost.DataIter):
-    """Hands the rows to XGBoost in order, a block at a time, as often as it asks.
-
-    folder: an empty one, for the bins, and for the blocks after the first time.
-    """
-
-    def __init__(self, made: "Matrix", folder: str) -> None:
-        super().__init__(cache_prefix=f"{folder}/bins", release_data=True)
-        self.made, self.folder, self.at = made, Path(folder), 0
-
-    def next(self, input_data: Callable[..., None]) -> bool:
-        start, stop = self.at, self.at + BLOCK_ROWS
-        if start >= len(self.made.cells):
-            return False
-        told = {"label": self.made.label[start:stop], "base_margin": self.made.margin[start:stop]}
-        input_data(data=self._block(start, stop), feature_names=self.made.names, **told)
-        self.at = stop
-        return True
-
-    def reset(self) -> None:
-        self.at = 0
-
-    def _block(self, start: int, stop: int) -> csr_matrix:
-        paths = [self.folder / f"{part}-{start}.npy" for part in _PARTS]
-        if not paths[0].exists():
-            made = self.made.cells.present(start, stop)
-            for path, part in zip(reversed(paths), reversed(_PARTS), strict=True):
-                np.save(path, getattr(made, part))
-        ends, place, value = (np.load(path) for path in paths)
-        return csr_matrix((value, place, ends), shape=(len(ends) - 1, self.made.cells.values.shape[1]))
-
-    def forget(self) -> None:
-        """Remove the blocks: once binned they are not asked for again."""
-        for path in self.folder.glob("*.npy"):
-            path.unlink()
-
-
 @dataclass(frozen=True, slots=True)
 class Matrix:
     """Cells with labels (n,), the log-odds (n,) that trees start from, and the names of the columns."""
@@ -132,14 +83,8 @@ class Matrix:
     margin: Array
     names: list[str]
 
-    def binned(self, beside: Path | None) -> xgboost.DMatrix:
-        """XGBoost's matrix on one thread. beside: a folder for bins, None for few cells."""
-        if beside is not None:
-            # A folder of its own, so that two matrices do not meet.
-            blocks = _Blocks(self, tempfile.mkdtemp(dir=beside))
-            made = xgboost.ExtMemQuantileDMatrix(blocks, nthread=1)
-            blocks.forget()
-            return made
+    def plain(self) -> xgboost.DMatrix:
+        """XGBoost's matrix of few cells, on one thread."""
         told: dict[str, Any] = {"label": self.label, "base_margin": self.margin, "feature_names": self.names}
         return xgboost.DMatrix(self.cells.block(0, len(self.cells)), nthread=1, **told)
 
@@ -172,15 +117,3 @@ def _leaf_values(booster: xgboost.Booster) -> list[Array]:
 def log_loss(label: Array, score: Array) -> float:
     """Summed over the rows; label 0 or 1, score log-odds, both (n,)."""
     return float(np.sum(np.logaddexp(0.0, score) - label * score))
-
-
-@contextmanager
-def folder_for(cells: Cells) -> Iterator[Path | None]:
-    """A folder for the bins of many cells while a booster is fitted: beside the cells' own file, or where temporary
-    files lie; None for few cells."""
-    if not cells.large:
-        yield None
-        return
-    file = getattr(cells.values, "filename", None)
-    with tempfile.TemporaryDirectory(dir=Path(file).parent if file else None, prefix="crs-bins-") as folder:
-        yield Path(folder)

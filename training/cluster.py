@@ -1,28 +1,32 @@
-"""Tasks side by side: in threads of this process, or on a Dask cluster whose address was given. The same tasks in both.
+"""Tasks side by side: in threads or processes of this machine, or on a Dask cluster whose address was given. The same
+tasks everywhere.
 
-A task is a function of this package, what all tasks share, and one small item. On a cluster what is shared travels to
-the workers once, however many tasks read it. Dask sends functions and data as pickles, so that whoever reaches the
-scheduler can run code on every worker: a cluster has to be private and trusted, see docs/scaling.md. Nothing that came
-over the wire is stored as it came, in a bundle or anywhere else, and no service reads it.
+A task is a function of this package, what all tasks share, and one small item. What is shared travels to the workers
+once, however many tasks read it, and must not be changed while it lives. A task runs in turn what it would itself have
+run side by side.
+
+Dask sends functions and data as pickles, so that whoever reaches the scheduler can run code on every worker: a cluster
+has to be private and trusted, see docs/scaling.md. Nothing that came over the wire is stored as it came, in a bundle or
+anywhere else, and no service reads it.
 """
 
 import re
 import sys
 import warnings
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
-from contextvars import ContextVar
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_limits
 
 from features.errors import ClusterError, UsageError
+from training.here import Here, end_processes
+from training.turns import AHEAD, TEAM, alone, few_at_a_time
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -34,86 +38,51 @@ ROOMS, ENDINGS = ("features", "data", "training"), {".py", ".csv", ".toml"}
 ADDRESS = re.compile(r"(tcp|tls)://[^/\s]+:\d+")
 #: Seconds for the first word with the scheduler, between two looks at it, and without any worker before giving up.
 CONNECT_SECONDS, LOOK_SECONDS, PATIENCE_SECONDS = 10.0, 2.0, 30.0
-#: Tasks per thread that are on their way at a time; what is done waits for its turn, so that memory stays bounded.
-AHEAD = 2
 REMEDY = "see docs/scaling.md, or leave out --cluster"
 
 
-class Team(Protocol):
-    """Whoever does the tasks: results in the order of the items."""
-
-    def results(self, work: Callable[..., Any], shared: Sequence[Any], items: Iterable[Any]) -> Iterator[Any]: ...
-
-
-_TEAM: ContextVar[Team | None] = ContextVar("team", default=None)
-
-
 def side_by_side(work: Callable[..., R], shared: Sequence[Any], items: Iterable[T], workers: int) -> list[R]:
-    """`work(*shared, item)` of each item, in order, on the cluster or in that many threads."""
+    """`work(*shared, item)` of each item, in order, on the cluster or by that many workers of this machine."""
     return list(in_turn(work, shared, items, workers))
 
 
-def in_turn(work: Callable[..., R], shared: Sequence[Any], items: Iterable[T], workers: int) -> Iterator[R]:
+def in_turn(
+    work: Callable[..., R], shared: Sequence[Any], items: Iterable[T], workers: int, heavy: bool = False
+) -> Iterator[R]:
     """As `side_by_side`, each result as soon as its turn comes, with few tasks on their way at a time.
 
-    Linear algebra runs on one thread everywhere, so that the same data give the same bits on any machine alike.
+    Linear algebra runs on one thread everywhere, so that the same data give the same bits on any machine alike. heavy:
+    the work is worth processes of this machine, however little it shares.
     """
-    team = _TEAM.get() or _Threads(workers)
+    team = TEAM.get() or Here(workers, heavy)
     with threadpool_limits(limits=1, user_api="blas"):
         yield from team.results(work, shared, items)
 
 
-class _Threads:
-    """Threads of this process: XGBoost lets go of the interpreter while it fits, so they are enough."""
-
-    def __init__(self, workers: int) -> None:
-        self.workers = workers
-
-    def results(self, work: Callable[..., Any], shared: Sequence[Any], items: Iterable[Any]) -> Iterator[Any]:
-        if self.workers == 1:
-            yield from (work(*shared, item) for item in items)
-            return
-        with ThreadPoolExecutor(self.workers) as pool:
-            waiting = ((pool.submit(work, *shared, item)) for item in items)
-            for one in _few_at_a_time(waiting, AHEAD * self.workers):
-                yield one.result()
-
-
-def _few_at_a_time(begun: Iterable[T], most: int) -> Iterator[T]:
-    """The same in the same order, at most so many of them begun before the first of them is handed on."""
-    held: deque[T] = deque()
-    try:
-        for one in begun:
-            held.append(one)
-            if len(held) >= most:
-                yield held.popleft()
-        while held:
-            yield held.popleft()
-    finally:
-        for one in held:
-            one.cancel()  # type: ignore[attr-defined]
-
-
 @contextmanager
 def on_cluster(address: str) -> Iterator[None]:
-    """Within it tasks go to the Dask cluster at that address; with "" they stay here.
+    """Within it tasks go to the Dask cluster at that address; with "" they stay on this machine, whose processes for
+    them end with it.
 
     TLS is what Dask's own settings say. ClusterError where the cluster cannot be reached, has no worker, or a worker
     runs other code or libraries.
     """
     if not address:
-        yield
+        try:
+            yield
+        finally:
+            end_processes()
         return
     if not ADDRESS.fullmatch(address):
         raise UsageError("--cluster", "not the address of a Dask scheduler", "write it as tcp://host:8786 or tls://...")
     with _client(address) as client:
         team = _Dask(client)
         team.check()
-        token = _TEAM.set(team)
+        token = TEAM.set(team)
         try:
             yield
         finally:
-            _TEAM.reset(token)
+            TEAM.reset(token)
 
 
 @contextmanager
@@ -159,7 +128,7 @@ class _Dask:
             held = [self._send(one) for one in shared]
             threads = max(1, sum(self.client.nthreads().values()))
             begun = (self.client.submit(_task, work, self.own, item, *held, pure=False) for item in items)
-            for future in _few_at_a_time(begun, AHEAD * threads):
+            for future in few_at_a_time(begun, AHEAD * threads):
                 yield self._result(future)
         except (OSError, TimeoutError, CancelledError) as error:
             raise _lost(type(error).__name__) from error
@@ -198,7 +167,7 @@ def _task(work: Callable[..., R], own: Mapping[str, str], item: Any, *shared: An
     """One task on a worker, which may have joined after the check."""
     compare(own, facts(), "a worker that joined later")
     threadpool_limits(limits=1, user_api="blas")
-    return work(*shared, item)
+    return alone(work, shared, item)
 
 
 @cache

@@ -9,7 +9,7 @@ from features.outcomes import MILDER, OUTCOME_KEYS
 from training import baselines
 from training.cluster import side_by_side
 from training.evaluate import Recipe, Result, judge, published
-from training.fit import Fitted, fit_outcome, milder_signal, predict_outcome
+from training.fit import Fitted, all_cells, fit_outcome, milder_signal, predict_outcome
 from training.table import Table, fold_of_rows, spread_out
 
 Array = NDArray[np.float64]
@@ -34,13 +34,14 @@ def judge_outcomes(table: Table, recipe: Recipe, scores: Mapping[int, Mapping[st
 def out_of_fold_scores(table: Table, recipe: Recipe, outcomes: Sequence[int]) -> dict[int, dict[str, Array]]:
     """Outcome -> predictor -> (repeats, N) log-odds, each row's from models that did not see its patient.
 
-    Each fold of each repeat is a task of its own on a cluster; here they come one after another, because the fits
-    inside a fold go side by side.
+    Each fold of each repeat is a task of its own, and the fits inside it come one after another. On this machine the
+    folds of a large table come in turn: each of them copies its rows.
     """
     seeds = [recipe.settings.seed + repeat for repeat in range(recipe.settings.repeats)]
     folds = [dealt(table, outcomes, recipe.settings.folds, seed) for seed in seeds]
     asked = [(repeat, fold) for repeat, fold_of in enumerate(folds) for fold in np.unique(fold_of).tolist()]
-    tested = side_by_side(_tested, (table, recipe, outcomes, folds), asked, workers=1)
+    workers = 1 if all_cells(table).large else recipe.settings.workers
+    tested = side_by_side(_tested, (table, recipe, outcomes, folds), asked, workers)
     model = np.full((len(seeds), len(table), len(OUTCOME_KEYS)), np.nan)
     for (repeat, fold), found in zip(asked, tested, strict=True):
         model[repeat, folds[repeat] == fold] = found

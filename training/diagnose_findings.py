@@ -53,6 +53,10 @@ CODES: dict[str, tuple[str, str]] = {
         "values differ between groups as two units differ: the model would learn the group, not the patient",
         "state the unit per block in the mapping file, or repair the factor there",
     ),
+    "analyte-lost": (
+        "every value of the analyte was rejected: the model would hold it for never measured",
+        "see crs cohort check for the rule; state the unit, or correct the factor in the mapping file",
+    ),
     "same-patient": (
         "ids that differ only in capitals or blanks: one patient could train and test the same model",
         "give one id to one patient",

@@ -1,6 +1,6 @@
 """What the data checks look at: a cohort's cells before any value is refused, its values at the start, its labels."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,7 +48,8 @@ class Material:
     start: (n, k) last value at or before the start, NaN where there is none. label: (n, 5) as asked at the start.
     single: (n,) the first course of each patient: tests count one course of a patient. drawn: (n,) those of them that
     are shuffled, evenly from the sites where there are very many. stratum: (n,) courses of one site, therapy and
-    indication. onset: (n,) hours of the first charted CRS, or infinity.
+    indication. onset: (n,) hours of the first charted CRS, or infinity. came: analyte -> rows of these courses in the
+    table as it came.
     """
 
     cohort: Cohort
@@ -63,6 +64,7 @@ class Material:
     drawn: Mask
     stratum: Ints
     onset: Floats
+    came: Mapping[str, int]
 
     @property
     def label(self) -> Floats:
@@ -98,7 +100,18 @@ def material(cohort: Cohort, frames: Frames, catalogue: Catalogue) -> Material:
         drawn=_evenly(single, cohort.sites, int(limits()["shuffled_courses"])),
         stratum=_numbered(cohort.sites, cohort.courses.therapy, cohort.courses.indication),
         onset=first_hours(cohort, "crs_grade"),
+        came=_came(cohort, frames.observations, catalogue),
     )
+
+
+def _came(cohort: Cohort, raw: pd.DataFrame, catalogue: Catalogue) -> dict[str, int]:
+    rows = words(raw["code"])[words(raw["course_id"]).isin(cohort.course_ids).to_numpy()].value_counts()
+    found: dict[str, int] = {}
+    for code, count in rows.items():
+        analyte = catalogue.find_analyte(str(code))
+        if analyte:
+            found[analyte.key] = found.get(analyte.key, 0) + int(count)
+    return found
 
 
 def last_values(cells: Cells, courses: int, columns: int, after: float, until: float) -> Floats:

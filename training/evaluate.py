@@ -64,7 +64,7 @@ def judge(table: Table, outcome: int, scores: Mapping[str, Array], settings: Set
 
 def _groups(table: Table, usable: NDArray[np.bool_]) -> list[tuple[str, NDArray[np.bool_]]]:
     """Each index time, all of them, and all apart by whether the course was treated before the index time."""
-    groups = [(name, usable & (table.index_name == name)) for name in np.unique(table.index_name[usable]).tolist()]
+    groups = [(name, usable & (table.index_name == name)) for name in sorted(set(table.index_name[usable].tolist()))]
     groups.append((ALL_TIMES, usable))
     if (usable & table.treated).any():
         groups += [(TREATED, usable & table.treated), (UNTREATED, usable & ~table.treated)]
@@ -115,7 +115,7 @@ class Recipe:
     settings: Settings
 
     def plan(self, table: Table, outcome: int, seed: int) -> Plan:
-        keys = np.unique(table.therapy).tolist()
+        keys = sorted(set(table.therapy.tolist()))
         width = spreads(keys, self.evidence, outcome)
         return Plan(outcome, self.spec, width, self.settings, seed)
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from features.calibration import Calibration, Parts, Shares
 from features.outcomes import MILDER
 from features.spec import Spec
+from training.bins import binned
 from training.calibrate import Evidence, calibrate, take
-from training.cells import Cells, Matrix, folder_for, log_loss
+from training.cells import BLOCK_ROWS, Cells, Matrix, log_loss
 from training.cluster import side_by_side
 from training.config import Settings
 from training.table import Table, fold_of_rows
@@ -85,6 +86,10 @@ class Task:
     def calibrate(self, trees: Array) -> Calibration:
         return calibrate(Evidence(self.parts, trees, self.label, self.course), self.plan.settings, self.plan.spread)
 
+    def evidence(self, trees: Array, which: NDArray[np.bool_]) -> Evidence:
+        """What calibration learns from the named rows; trees: (n,)."""
+        return Evidence(self.parts, trees, self.label, self.course).take(which)
+
     def start(self) -> Calibration:
         """The prior brought to the local level, with what the milder outcome's trees say, without trees of its own."""
         return self.calibrate(np.zeros(len(self)))
@@ -95,7 +100,7 @@ class Task:
 
     def margin(self, level: Calibration) -> Array:
         """(n,) log-odds without trees."""
-        return level.combine(self.parts, np.zeros(len(self)))
+        return in_blocks(level, self.parts, np.zeros(len(self)), "log_odds")
 
 
 def fit_outcome(table: Table, plan: Plan, milder: Array | None = None) -> Fitted:
@@ -105,17 +110,19 @@ def fit_outcome(table: Table, plan: Plan, milder: Array | None = None) -> Fitted
     """
     task = Task.of(table, plan, milder)
     fold_of = fold_of_rows(task.patient, task.label.astype(np.int64), plan.settings.folds, plan.seed)
-    rounds, boosters = _out_of_fold(table, plan, milder, fold_of)
-    trees = _by_fold(boosters, task.cells, fold_of)
+    rounds, boosters = _out_of_fold(table, task, milder, fold_of)
+    booster = train_booster(task, rounds) if rounds else None
+    everywhere = _everywhere(table, task, fold_of, boosters, booster)
+    trees = everywhere[task.cells.rows]
     log_odds = np.empty(len(task))
     for fold in np.unique(fold_of):
         own = fold_of == fold
-        log_odds[own] = task.take(~own).calibrate(trees[~own]).combine(take(task.parts, own), trees[own])
-    booster = train_booster(task, rounds) if rounds else None
+        found = calibrate(task.evidence(trees, ~own), plan.settings, plan.spread)
+        log_odds[own] = in_blocks(found, take(task.parts, own), trees[own], "log_odds")
     calibration = task.calibrate(trees)
-    signal = calibration.shares(table.parts(plan.outcome, milder), _elsewhere(table, task, fold_of, boosters, booster))
+    signal = in_blocks(calibration, table.parts(plan.outcome, milder), everywhere, "signal")
     saved = bytes(booster.save_raw("ubj")) if booster is not None else None
-    return Fitted(saved, calibration, rounds, task.cells.rows, log_odds, signal.signal)
+    return Fitted(saved, calibration, rounds, task.cells.rows, log_odds, signal)
 
 
 def predict_outcome(fitted: Fitted, table: Table, outcome: int, milder: Array | None = None) -> Shares:
@@ -140,11 +147,15 @@ def all_cells(table: Table) -> Cells:
 
 
 def _out_of_fold(
-    table: Table, plan: Plan, milder: Array | None, fold_of: NDArray[np.int64]
+    table: Table, task: Task, milder: Array | None, fold_of: NDArray[np.int64]
 ) -> tuple[int, list[xgboost.Booster]]:
-    """The number of trees with the least out-of-fold log loss, and each fold's booster of the other folds with it."""
-    shared = (table, plan, milder, fold_of)
-    fitted = side_by_side(_judged, shared, np.unique(fold_of).tolist(), plan.settings.workers)
+    """The number of trees with the least out-of-fold log loss, and each fold's booster of the other folds with it.
+
+    On this machine the folds of a large table come in turn, with the one set of its bins.
+    """
+    plan = task.plan
+    shared, workers = (table, plan, milder, fold_of), 1 if task.cells.large else plan.settings.workers
+    fitted = side_by_side(_judged, shared, np.unique(fold_of).tolist(), workers)
     rounds = int(np.argmin(np.sum([losses for _, losses in fitted], axis=0)))
     return rounds, [booster[:rounds] for booster, _ in fitted] if rounds else []
 
@@ -157,7 +168,7 @@ def _by_fold(boosters: list[xgboost.Booster], cells: Cells, fold_of: NDArray[np.
     return trees
 
 
-def _elsewhere(
+def _everywhere(
     table: Table,
     task: Task,
     fold_of: NDArray[np.int64],
@@ -177,6 +188,14 @@ def _elsewhere(
     return trees
 
 
+def in_blocks(calibration: Calibration, parts: Parts, trees: Array, name: str) -> Array:
+    """(n,) what `Calibration.shares` calls by that name, some rows at a time, so that memory holds little beside it."""
+    starts = range(0, len(trees), BLOCK_ROWS)
+    blocks = (slice(at, at + BLOCK_ROWS) for at in starts)
+    found = [getattr(calibration.shares(take(parts, own), trees[own]), name) for own in blocks]
+    return np.concatenate(found) if found else np.zeros(0)
+
+
 def _judged(
     table: Table, plan: Plan, milder: Array | None, fold_of: NDArray[np.int64], fold: int
 ) -> tuple[xgboost.Booster, Array]:
@@ -192,18 +211,15 @@ def _judged(
         booster = _grow(grown, plan, plan.settings.rounds)
         return booster, tested.losses(booster)
     record: dict[str, dict[str, list[float]]] = {}
-    booster = _grow(grown, plan, plan.settings.rounds, evals=[(tested.binned(None), "test")], evals_result=record)
+    booster = _grow(grown, plan, plan.settings.rounds, evals=[(tested.plain(), "test")], evals_result=record)
     without = log_loss(tested.label, tested.margin)
     return booster, np.array([without, *(np.array(record["test"]["logloss"]) * len(judge))])
 
 
 def _grow(made: Matrix, plan: Plan, rounds: int, **more: Any) -> xgboost.Booster:
     """A booster of `rounds` trees."""
-    with folder_for(made.cells) as beside:
-        matrix = made.binned(beside)
-        booster = xgboost.train(parameters(plan.spec, plan.settings), matrix, rounds, verbose_eval=False, **more)
-        del matrix  # it closes its files before they are removed
-    return booster
+    with binned(made, rounds) as matrix:
+        return xgboost.train(parameters(plan.spec, plan.settings), matrix, rounds, verbose_eval=False, **more)
 
 
 def train_booster(task: Task, rounds: int) -> xgboost.Booster:

@@ -117,15 +117,16 @@ def train(
     uri: str | None,
     derive_grades: bool = False,
     overrides: Sequence[Override] = (),
+    step: bool = True,
 ) -> str:
     """Check the data, train on them, record it in MLflow as the challenger; returns the registered version.
 
-    DataError where a data check refuses the cohort and no override answers for it.
+    step: say which command comes next. DataError where a data check refuses the cohort and no override answers for it.
     """
     part = learnt_from(folder, settings.test_share, derive_grades)
     check_data(part.cohort, part.frames, folder, overrides)
     trained = train_cohort(part.cohort, name, settings, load(), console.print, overrides, part.source_fingerprint)
-    return record(home, trained, folder, uri)
+    return record(home, trained, folder, uri, step)
 
 
 def learnt_from(folder: Path, share: float, derive_grades: bool = False) -> TrainingPart:
@@ -154,7 +155,7 @@ def train_prior_only(home: Home, settings: Settings, uri: str | None) -> str:
     return record(home, Trained(bundle, (), 0), Path("."), uri)
 
 
-def record(home: Home, trained: Trained, source: Path, uri: str | None) -> str:
+def record(home: Home, trained: Trained, source: Path, uri: str | None, step: bool = True) -> str:
     """Show how a new bundle did and register it as the challenger; returns its version."""
     from audit.ledger import open_ledger
     from audit.standing import standing
@@ -170,7 +171,8 @@ def record(home: Home, trained: Trained, source: Path, uri: str | None) -> str:
     for file, text in papers.items():
         add_document(home, registered, file, text, uri)
     console.print(f"registered as version {registered.version} (challenger), bundle {registered.digest[:16]}")
-    console.print(f"next: crs gate --version {registered.version}")
+    if step:
+        console.print(f"next: crs gate --version {registered.version}")
     console.print(f"MLflow UI: {mlflow_command(home, uri)}")
     return registered.version
 

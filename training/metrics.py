@@ -19,8 +19,9 @@ Metric = Callable[[Array, Array, Array], float]
 
 #: Probabilities closer than this to 0 or 1 are moved here before a logarithm is taken.
 EDGE = 1e-12
-#: Groups of more rows are cut into so many parts for their intervals, and not resampled.
-MANY_ROWS, PARTS = 50_000, 20
+#: Groups of more rows are cut into so many parts for their intervals, and not resampled. Of more than `PART_ROWS` rows
+#: there are as many more parts as keep those that are looked at to about that number of rows.
+MANY_ROWS, PARTS, PART_ROWS = 50_000, 20, 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +128,15 @@ def estimate_by(
     """As `estimate`, of metrics that are given.
 
     Of more than `MANY_ROWS` the interval is not that of resamples, which would take longer than the fit: it comes from
-    how much `PARTS` parts of the patients differ, the t interval of their mean around the value of all.
+    how much `PARTS` equal parts of the patients differ, the t interval of the mean of all parts around the value of
+    all rows.
     """
     found = _averaged(metrics, label, scores)
     if draws and len(label) > MANY_ROWS:
-        part = np.random.default_rng(seed).permutation(int(patient.max()) + 1)[patient] % PARTS
+        every = PARTS * -(-len(label) // PART_ROWS)
+        part = np.random.default_rng(seed).permutation(int(patient.max()) + 1)[patient] % every
         each = [_averaged(metrics, label[part == one], scores[:, part == one]) for one in range(PARTS)]
-        return {name: _around(value, np.array([one[name] for one in each])) for name, value in found.items()}
+        return {name: _around(value, np.array([one[name] for one in each]), every) for name, value in found.items()}
     sample = [_averaged(metrics, label, scores, weight) for weight in resamples(patient, draws, seed)]
     return {name: interval(value, np.array([one[name] for one in sample])) for name, value in found.items()}
 
@@ -166,12 +169,16 @@ def interval(value: float, sample: Array) -> Estimate:
     return Estimate(value, float(low), float(high))
 
 
-def _around(value: float, parts: Array) -> Estimate:
-    """A value with the 95 % t interval that the same metric of equal parts gives; NaN values of those are left out."""
+def _around(value: float, parts: Array, every: int) -> Estimate:
+    """A value with the 95 % t interval that the same metric of some of `every` equal parts gives.
+
+    NaN values are left out, and the same share of the parts that were not looked at counts as such.
+    """
     known = parts[~np.isnan(parts)]
     if len(known) < 2:
         return Estimate(value, float("nan"), float("nan"))
-    half = float(stats.t.ppf(0.975, len(known) - 1) * known.std(ddof=1) / np.sqrt(len(known)))
+    told = every * len(known) / len(parts)
+    half = float(stats.t.ppf(0.975, len(known) - 1) * known.std(ddof=1) / np.sqrt(told))
     return Estimate(value, value - half, value + half)
 
 
@@ -196,12 +203,15 @@ def _spline(score: Array) -> Array:
     last, before = knots[-1], knots[-2]
     width = max(last - knots[0], 1e-9) ** 2
     columns = [np.ones_like(score), score]
+    beyond = _cube(score - before), _cube(score - last)
     for knot in knots[:2]:
-        tail = (last - knot) * _cube(score - before) - (before - knot) * _cube(score - last)
+        tail = (last - knot) * beyond[0] - (before - knot) * beyond[1]
         columns.append((_cube(score - knot) - tail / max(last - before, 1e-9)) / width)
     return np.column_stack(columns)
 
 
 def _cube(values: Array) -> Array:
-    positive: Array = np.maximum(values, 0.0) ** 3
-    return positive
+    """The third power of what is above 0, else 0; powers take long, so that only those are taken."""
+    found, above = np.zeros_like(values), values > 0
+    found[above] = values[above] ** 3
+    return found

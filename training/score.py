@@ -19,7 +19,7 @@ import pyarrow.parquet as arrow_parquet
 from numpy.typing import NDArray
 
 from data.cohort import index_at, index_table, layers
-from data.parts import PART_COURSES, cohort_parts
+from data.parts import PART_COURSES, cohort_parts, observation_rows
 from data.tables import Cohort
 from features import bundle
 from features.catalogue import load
@@ -34,6 +34,8 @@ from training.score_status import Asked, not_evaluated, statuses
 Array = NDArray[np.float64]
 Texts = NDArray[np.object_]
 EVALUATED = "evaluated"
+#: Observations of a cohort from which its parts are worth processes; below, their start costs more than it gains.
+HEAVY_OBSERVATIONS = 2_500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +130,9 @@ def parse_hours(text: str) -> tuple[float, ...]:
 def score(home: Home, request: Request, uri: str | None) -> int:
     """Write the answers; returns how many rows. Nothing stands at `out` unless all of it does."""
     scorer = Scorer.of(home, request, uri)
+    heavy = observation_rows(request.cohort) >= HEAVY_OBSERVATIONS
     with cohort_parts(request.cohort, request.courses) as parts:
-        return write(request.out, in_turn(score_part, (scorer,), parts, request.workers))
+        return write(request.out, in_turn(score_part, (scorer,), parts, request.workers, heavy))
 
 
 def score_part(scorer: Scorer, part: Cohort) -> pa.Table:

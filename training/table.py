@@ -1,5 +1,6 @@
 """The training table: every course at every index time as a row, with labels and the patient behind it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +12,8 @@ from features.calibration import Parts
 from features.outcomes import MILDER
 
 Array = NDArray[np.float64]
+#: Text of each row, as numpy's words or as objects: few different ones, so that objects of `words` take 8 bytes a row.
+Words = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +34,14 @@ class Table:
     label: Array
     patient: NDArray[np.int64]
     course: NDArray[np.int64]
-    index_name: NDArray[np.str_]
+    index_name: Words
     hours: Array
     begun: NDArray[np.bool_]
     reached: NDArray[np.bool_]
     treated: NDArray[np.bool_]
     dosing: NDArray[np.int64]
-    therapy: NDArray[np.str_]
-    indication: NDArray[np.str_]
+    therapy: Words
+    indication: Words
 
     def __len__(self) -> int:
         return len(self.values)
@@ -94,9 +97,17 @@ class Table:
         return len(np.unique(self.course[hit]))
 
 
+def words(texts: Iterable[str]) -> Words:
+    """(n,) objects, those of one text the very same."""
+    known: dict[str, str] = {}
+    return np.array([known.setdefault(text, text) for text in texts], dtype=object)
+
+
 def joined(parts: list[Table]) -> Table:
-    """The rows of several tables under one another."""
-    held: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in Table.__slots__}
+    """The rows of several tables under one another. The list is emptied, so that memory holds each column once."""
+    columns = {name: [getattr(part, name) for part in parts] for name in Table.__slots__}
+    parts.clear()
+    held: dict[str, Any] = {name: np.concatenate(columns.pop(name)) for name in Table.__slots__}
     return Table(**held)
 
 

@@ -26,6 +26,7 @@ from features.spec import Spec, full
 from training import baselines, checkout
 from training.assemble import assemble
 from training.bands import thresholds
+from training.bins import kept
 from training.config import Settings
 from training.diagnose import Override
 from training.evaluate import Recipe, Result, judge, published, to_json
@@ -87,7 +88,8 @@ def train(
     with threadpool_limits(limits=1, user_api="blas"):
         table = made or assemble(cohort, Prior(pool(catalogue)), catalogue, settings.workers)
         give_back()
-        return _train(cohort, name, settings, catalogue, progress, overrides, source, table)
+        with kept(table[0].values):
+            return _train(cohort, name, settings, catalogue, progress, overrides, source, table)
 
 
 def _train(
@@ -111,6 +113,7 @@ def _train(
             progress(f"{key}: {left_out[key]}; the published rate answers")
             continue
         models[place] = fit_outcome(table, recipe.plan(table, place, settings.seed), milder_signal(models, place))
+        give_back()
         results += _judged(table, recipe, place, models[place])
         give_back()
         progress(f"{key}: {table.events(place)} courses with the outcome, {models[place].rounds} trees")

@@ -10,7 +10,7 @@ from scipy.stats import binom
 
 from data.mapping import convert_extract, read_mapping
 from data.product_rates import MINIMUM_COURSES, NONE_CHARTED, Compared, OwnRate, compare, product_rates
-from data.product_rates_text import explained, outcome_name, table
+from data.product_rates_text import explained, outcome_name, short, table
 from data.tables import Cohort, cohort_from_frames
 from features.catalogue import load
 from tests.data import frames
@@ -120,6 +120,20 @@ def test_products_with_too_few_courses_show_no_rate() -> None:
     assert "too few" not in shown
     assert "| too few | too few |" in hidden
     assert f"fewer than {MINIMUM_COURSES} courses" in explained()
+
+
+def test_the_short_table_has_one_line_per_product_and_counts_the_published_cohorts() -> None:
+    rate = next(one for one in CATALOGUE.rates if one.therapy == AXI and one.n == 108)
+    unread = replace(rate, n=float("nan"))
+    rows = [Compared(own(94, 100), one, True) for one in (rate, rate, unread)]
+    rows += [Compared(own(50, 100, "crs_2plus"), None, False), Compared(own(70, 100, "crs_3plus"), rate, True)]
+    title, _, line = short(rows).splitlines()
+    assert title.startswith("| product | graded by | courses | CRS >= 1 | CRS >= 2 | CRS >= 3 | ICANS >= 1 |")
+    assert line == f"| {AXI} | ASTCT-2019 | 100 | 94.0 % (2 of 2) | 50.0 % | 70.0 % (0 of 1) |  |  |  |"
+    assert (
+        short([Compared(own(3, 9), rate, True)]).splitlines()[2]
+        == f"| {AXI} | ASTCT-2019 | 9 | too few |  |  |  |  |  |"
+    )
 
 
 def test_outcomes_are_named_as_clinicians_write_them() -> None:

@@ -59,7 +59,7 @@ def test_table_in_both_formats_is_refused(tmp_path: Path) -> None:
 def test_unknown_column_is_named_with_the_nearest_known_one(tmp_path: Path) -> None:
     path = folder(tmp_path)
     rewrite(path, "courses", age_yeers=PLANTED_VALUE)
-    assert refused(path) == "courses.age_yeers: unknown column; did you mean age_years?"
+    assert refused(path) == f"{path}/courses.csv: courses.age_yeers: unknown column; did you mean age_years?"
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_unknown_column_is_named_with_the_nearest_known_one(tmp_path: Path) -> N
 def test_missing_required_column_is_named(tmp_path: Path, table: str, column: str) -> None:
     path = folder(tmp_path)
     pd.read_csv(path / f"{table}.csv").drop(columns=column).to_csv(path / f"{table}.csv", index=False)
-    assert refused(path).startswith(f"{table}.{column}: required column missing")
+    assert refused(path).startswith(f"{path}/{table}.csv: {table}.{column}: required column missing")
 
 
 def test_empty_courses_table_is_refused(tmp_path: Path) -> None:

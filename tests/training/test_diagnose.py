@@ -70,6 +70,19 @@ def test_a_code_in_arbitrary_order_for_the_grade_is_found(sound: Planted) -> Non
     assert sound.codes("refuse") == set()
 
 
+def test_an_analyte_whose_every_value_was_rejected_is_told(sound: Planted) -> None:
+    assert "analyte-lost" not in {one.code for one in sound.found()}
+    rows = sound.rows("il6")
+    sound.observations.loc[rows, "unit"] = "furlong"
+    found = [one for one in sound.found() if one.code == "analyte-lost"]
+    assert [(one.severity, one.table, one.column, one.rows) for one in found] == [
+        ("warn", "observations", "il6", int(rows.sum()))
+    ]
+    assert found[0].why.startswith(f"none of {rows.sum()} rows could be used: every value of the analyte was rejected")
+    sound.observations.loc[rows.idxmax(), "unit"] = "pg/mL"
+    assert "analyte-lost" not in {one.code for one in sound.found()}
+
+
 def test_gaps_filled_per_class_are_found(sound: Planted) -> None:
     ill = sound.observations["course_id"].map(sound.peak.ge(2))
     early = sound.rows("crp") & sound.observations["hours"].le(0) & ill

@@ -9,16 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.isotonic import isotonic_regression
 
+from data.cohort import layers
+from data.labels import label_layers
+from data.tables import Cohort
 from features.calibration import Calibration, Parts, Terms
 from features.errors import ClusterError, CrsRiskError, DataError
 from features.prior import sigmoid
 from tests.training.builders import AXI, CRS_2, drawn, table
 from training import baselines, cells, venn_abers
 from training import calibrate as calibration
+from training.assemble import questions
 from training.calibrate import Evidence, calibrate
 from training.config import Settings
 from training.evaluate import LARGE, VERY_LARGE, fewer
-from training.table import Table
+from training.table import Table, words
 
 
 def made_up(n: int = 300) -> Table:
@@ -106,7 +110,7 @@ def test_the_loss_after_each_tree_is_the_one_xgboost_reports(monkeypatch: pytest
     held = cells.Matrix(cells.Cells(values, np.arange(300)), label, margin, list("abcd"))
     record: dict[str, dict[str, list[float]]] = {}
     asked = {"objective": "binary:logistic", "base_score": 0.5, "max_depth": 3, "nthread": 1}
-    own = held.binned(None)
+    own = held.plain()
     booster = xgboost.train(asked, own, rounds, evals=[(own, "own")], evals_result=record, verbose_eval=False)
     without = -float(np.mean(label * np.log(sigmoid(margin)) + (1 - label) * np.log(sigmoid(-margin))))
     expected = [without, *record.get("own", {}).get("logloss", [])]
@@ -135,3 +139,39 @@ def test_what_a_part_of_the_courses_settles_is_then_fitted_on_all_rows(monkeypat
     assert part.single.early_slope == pytest.approx(whole.single.early_slope, abs=1e-4)
     assert part.single.intercept == pytest.approx(whole.single.intercept, abs=1e-4)
     assert abs(settled.single.early_slope - whole.single.early_slope) > 1e-3
+
+
+def test_products_of_many_rows_are_summed_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(3)
+    design, weight = random.normal(size=(1000, 4)), random.random(1000)
+    whole = calibration.weighed(design, weight)
+    monkeypatch.setattr(calibration, "SUMMED_ROWS", 300)
+    assert calibration.weighed(design, weight) == pytest.approx(whole, rel=1e-12)
+    assert calibration.weighed(design[:300], weight[:300]).tolist() == (
+        ((design[:300].T * weight[:300]) @ design[:300]).tolist()
+    )
+
+
+def test_layers_that_are_made_one_at_a_time_are_those_of_the_cohort(cohort: Cohort) -> None:
+    together, labels = layers(cohort), label_layers(cohort, layers(cohort))
+    asked, labelled = questions(cohort)
+    count = 0
+    for one, other in zip(asked, together, strict=True):
+        assert one.number == other.number == count
+        assert all(np.array_equal(getattr(one, name), getattr(other, name)) for name in ("course", "rows", "name"))
+        assert one.snapshots.courses.therapy == other.snapshots.courses.therapy
+        for name in ("course", "code", "seconds", "value", "limit"):
+            found, expected = (getattr(layer.snapshots.observations, name) for layer in (one, other))
+            assert found.tobytes() == expected.tobytes(), name
+        for name in ("index_seconds", "dose_seconds", "dose_number"):
+            assert np.array_equal(getattr(one.snapshots, name), getattr(other.snapshots, name)), name
+        assert np.array_equal(labelled[count].value, labels[count].value, equal_nan=True)
+        count += 1
+    assert count == len(labelled) > 4
+
+
+def test_texts_that_are_the_same_are_held_once() -> None:
+    held = words(["".join(("24", "h")), "".join(("24", "h")), "48h"])
+    assert held.tolist() == ["24h", "24h", "48h"]
+    assert held[0] is held[1]
+    assert (held == "24h").tolist() == [True, True, False]

@@ -203,14 +203,16 @@ def test_repeats_are_averaged_metric_by_metric() -> None:
     assert estimate(label, scores, np.arange(4), 0, 1, ["auroc"])["auroc"].value == pytest.approx(np.mean(each))
 
 
+@pytest.mark.parametrize("looked_at", [40_000, 10_000])
 def test_the_interval_of_many_rows_comes_from_parts_of_the_patients_and_is_that_of_resamples(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, looked_at: int
 ) -> None:
     random = np.random.default_rng(3)
     truth = random.normal(-1, 1, 40_000)
     came, patient = (random.random(40_000) < sigmoid(truth)).astype(float), np.arange(40_000) // 2
     drawn = estimate(came, truth[None], patient, 100, 1)
     monkeypatch.setattr(metrics, "MANY_ROWS", 39_999)
+    monkeypatch.setattr(metrics, "PART_ROWS", looked_at)
     parts = estimate(came, truth[None], patient, 100, 1)
     for name, found in parts.items():
         assert found.value == drawn[name].value

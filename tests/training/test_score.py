@@ -31,6 +31,7 @@ from tests.builders import CATALOGUE, trained_bundle
 from tests.training.conftest import Registry
 from training import score as scoring
 from training.cluster import in_turn, on_cluster
+from training.here import running
 from training.score import Request, Scorer, parse_hours, score, score_part
 
 
@@ -211,6 +212,30 @@ def test_a_cluster_scores_the_same_bits(scorer: Scorer, folder: Path) -> None:
                 tables.append(list(in_turn(score_part, (scorer,), parts, 1)))
     assert [one.num_rows for one in tables[0]] == [one.num_rows for one in tables[1]]
     assert all(here.equals(there) for here, there in zip(*tables, strict=True))
+
+
+@pytest.mark.slow
+def test_local_processes_score_the_same_bits(scorer: Scorer, folder: Path) -> None:
+    tables = []
+    for heavy in (False, True):
+        with on_cluster(""), cohort_parts(folder, 20) as parts:
+            tables.append(list(in_turn(score_part, (scorer,), parts, 2, heavy)))
+            assert running() == heavy
+    assert len(tables[0]) > 1
+    assert all(one.equals(other) for one, other in zip(*tables, strict=True))
+
+
+def test_a_large_cohort_is_worth_processes(
+    registry: Registry, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+    monkeypatch.setattr(scoring, "in_turn", lambda *asked: told.append(asked[-1]) or in_turn(*asked[:4]))
+    rows = observation_rows(folder)
+    for least in (rows, rows + 1):
+        monkeypatch.setattr(scoring, "HEAVY_OBSERVATIONS", least)
+        score(registry.home, Request(folder, tmp_path / "scores.parquet", "1"), None)
+    assert rows > 0
+    assert told == [True, False]
 
 
 def test_hours_are_numbers_within_what_is_looked_at() -> None:

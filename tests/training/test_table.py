@@ -48,7 +48,9 @@ def test_events_are_counted_by_course_not_by_row() -> None:
 
 def test_take_and_joined_undo_each_other() -> None:
     held = table(np.array([1.0, 0.0, 1.0]), np.arange(6), hours=np.array([3.0, 1.0, 2.0]))
-    pieces = joined([held.take(np.array([0])), held.take(np.array([False, True, True]))])
+    parts = [held.take(np.array([0])), held.take(np.array([False, True, True]))]
+    pieces = joined(parts)
+    assert parts == []
     for name in held.__slots__:
         assert np.array_equal(getattr(pieces, name), getattr(held, name)), name
     assert held.take(np.array([2, 0])).hours.tolist() == [2.0, 3.0]
