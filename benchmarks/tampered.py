@@ -39,6 +39,14 @@ class Expected:
     by_verifier: frozenset[int]
 
 
+#: May be gone already, where a ledger is read again.
+_GUARDS = (
+    "TRIGGER IF EXISTS ledger_no_update",
+    "TRIGGER IF EXISTS ledger_no_delete",
+    "INDEX IF EXISTS ledger_by_event",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Ground:
     """A ledger as it was. signed: the sequences of its checkpoints; notes: their copies outside; key: its first key.
@@ -58,7 +66,7 @@ class Ground:
         """Read a ledger; what guards it is dropped, and it is one file from then on."""
         with closing(sqlite3.connect(home / "ledger" / "ledger.db", isolation_level=None)) as database:
             database.execute("PRAGMA journal_mode=DELETE")
-            for guard in ("TRIGGER ledger_no_update", "TRIGGER ledger_no_delete", "INDEX ledger_by_event"):
+            for guard in _GUARDS:
                 database.execute(f"DROP {guard}")
         with opened(Home(home), Settings(), writes=False) as ledger:
             rows = list(ledger.stored())
