@@ -91,8 +91,12 @@ class Task:
         return Evidence(self.parts, trees, self.label, self.course).take(which)
 
     def start(self) -> Calibration:
-        """The prior brought to the local level, with what the milder outcome's trees say, without trees of its own."""
-        return self.calibrate(np.zeros(len(self)))
+        """The prior brought to the local level, with what the milder outcome's trees say, without trees of its own.
+
+        Of a large table some of the courses settle it: trees only start from there.
+        """
+        held = Evidence(self.parts, np.zeros(len(self)), self.label, self.course)
+        return calibrate(held.settled() if self.cells.large else held, self.plan.settings, self.plan.spread)
 
     def matrix(self, level: Calibration) -> Matrix:
         """Where the trees start."""

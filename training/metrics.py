@@ -21,7 +21,7 @@ Metric = Callable[[Array, Array, Array], float]
 EDGE = 1e-12
 #: Groups of more rows are cut into so many parts for their intervals, and not resampled. Of more than `PART_ROWS` rows
 #: there are as many more parts as keep those that are looked at to about that number of rows.
-MANY_ROWS, PARTS, PART_ROWS = 50_000, 20, 100_000
+MANY_ROWS, PARTS, PART_ROWS = 50_000, 20, 50_000
 
 
 @dataclass(frozen=True, slots=True)
