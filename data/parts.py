@@ -19,7 +19,7 @@ import pyarrow.parquet as arrow_parquet
 from data.files import find_table, read_table
 from data.report import Finding, RejectionReport, check_share
 from data.sieve import words
-from data.tables import ALLOWED_REJECTED, TABLES, Cohort, Frames, read_frames
+from data.tables import ALLOWED_REJECTED, TABLES, Cohort, Frames, naming_files, read_frames
 from features.errors import DataError
 
 #: Courses of one part, and rows of a table that are dealt at a time.
@@ -57,12 +57,19 @@ def cohort_parts(folder: Path, courses: int = PART_COURSES) -> Iterator[Iterator
 
 def checked(parts: Iterable[Frames]) -> Iterator[Cohort]:
     """The cohort of each part; DataError once all were read where too many rows of a table were rejected."""
-    reports = []
+    reports, folder = [], None
     for part in parts:
         found = part.cohort(ANY_SHARE)
         reports.append(found.report)
+        folder = part.folder
         yield found
-    check_share(summed(reports), ALLOWED_REJECTED)
+    check_parts(reports, folder)
+
+
+def check_parts(reports: Sequence[RejectionReport], folder: Path | None) -> None:
+    """DataError where too many rows of a table were rejected over all parts. folder: whose file it names."""
+    with naming_files(folder):
+        check_share(summed(reports), ALLOWED_REJECTED)
 
 
 def observation_rows(folder: Path) -> int:

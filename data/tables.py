@@ -45,7 +45,7 @@ class Frames:
     ) -> "Cohort":
         """The cohort of these tables; as read_cohort."""
         tables = (self.courses, self.observations, self.events)
-        with _naming_files(self.folder):
+        with naming_files(self.folder):
             return cohort_from_frames(*tables, allowed_rejected, catalogue, derive_grades)
 
 
@@ -59,7 +59,7 @@ def read_frames(folder: Path, named: Path | None = None) -> Frames:
 
 
 @contextmanager
-def _naming_files(folder: Path | None) -> Iterator[None]:
+def naming_files(folder: Path | None) -> Iterator[None]:
     """An error about a table, or a column of it, names its file, too."""
     try:
         yield

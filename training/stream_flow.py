@@ -6,9 +6,9 @@ from pathlib import Path
 
 from data.files import find_table
 from data.locked import training_part
-from data.parts import ANY_SHARE, frame_parts, observation_rows, summed
-from data.report import RejectionReport, check_share
-from data.tables import ALLOWED_REJECTED, Cohort, Frames
+from data.parts import ANY_SHARE, check_parts, frame_parts, observation_rows
+from data.report import RejectionReport
+from data.tables import Cohort, Frames
 from features.catalogue import load
 from features.errors import UsageError
 from features.home import Home
@@ -77,5 +77,5 @@ def _kept(folder: Path, parts: Iterator[Frames], share: float, overrides: Sequen
             flows.console.print(f"the data checks looked at the first {len(cohort)} courses")
         reports.append(cohort.report)
         yield cohort
-    check_share(summed(reports), ALLOWED_REJECTED)
+    check_parts(reports, folder)
     flows.console.print(f"locked test set: {away} courses are kept away (test_share {share:g})")
