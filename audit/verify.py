@@ -198,7 +198,7 @@ class Check:
             self._clock_back(place, datetime.fromisoformat(self.time) - time)
         if written.kind in _SIGNED:
             self._signed(row, written)
-        elif not self.frontier.size:
+        if not self.frontier.size and written.kind != Kind.KEY_ROTATED:
             self.find("key", place, "a ledger begins with the key that signs it")
         self.remark("silence", place, self.pulse.record(written.kind, time))
         self.time = written.time
@@ -212,8 +212,6 @@ class Check:
             self._key(body, place)
         else:
             self._registered(body, place)
-        if not self.frontier.size and written.kind != Kind.KEY_ROTATED:
-            self.find("key", place, "a ledger begins with the key that signs it")
 
     def _clock_back(self, place: int, by: timedelta) -> None:
         if by > CLOCK_SLACK:

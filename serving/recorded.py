@@ -5,7 +5,7 @@ The record's digest of the answer is taken of the answer without its receipt, wh
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -90,11 +90,20 @@ class Recorder:
 
     def answer(self, asked: Asked, intake: Intake, by: Answerer) -> bytes:
         """The answer to one course as it may leave, with its receipt; LedgerError where it could not be recorded."""
+        return with_receipt(*self.recorded(asked, intake, by, lambda one: msgspec.json.encode(one.answer)))
+
+    def recorded(
+        self, asked: Asked, intake: Intake, by: Answerer, written: Callable[[Answered], bytes]
+    ) -> tuple[bytes, Receipt]:
+        """What is sent of the answer to one course, as `written` makes it, and its receipt; LedgerError without one.
+
+        The turn ends when the record was asked for, so that the next course is answered while this one is written.
+        """
         with by.turn:
             (answered,) = by.answered((intake,))
-            content = msgspec.json.encode(answered.answer)
+            content = written(answered)
             recording = self.begin(asked, (answered,), (content,), by)
-        return with_receipt(content, recording()[0])
+        return content, recording()[0]
 
     def answers(self, asked: Asked, intakes: Sequence[Intake], by: Answerer) -> bytes:
         """The same for a batch, one record each, all or none; it takes no turn, so that nobody waits for it."""

@@ -18,7 +18,7 @@ from audit.ledger import Ledger
 from features.catalogue import Catalogue
 from features.errors import LedgerError
 from serving import decode, refusal, risk_assessment
-from serving.answerer import Answerer
+from serving.answerer import Answered, Answerer
 from serving.cds import check, feedback, reading, state
 from serving.cds.card import Card, Cards
 from serving.cds.cards import Place, card_of, unclear_card
@@ -145,12 +145,10 @@ class Desk:
         return content, self.recorder().unscored(asked, read.status, content, card.uuid if card else "")
 
     def _answered(self, asked: Asked, read: FhirRead, place: Place) -> Content:
-        by = self.answerer()
-        with by.turn:
-            (answered,) = by.answered([reading.named_course(read, place.patient)])
-            content = _encoded(card_of(answered.answer, read, self.catalogue, place))
-            recording = self.recorder().begin(asked, (answered,), (content,), by)
-        return content, recording()[0]
+        def card(one: Answered) -> bytes:
+            return _encoded(card_of(one.answer, read, self.catalogue, place))
+
+        return self.recorder().recorded(asked, reading.named_course(read, place.patient), self.answerer(), card)
 
     def _feedback(self, asked: Asked) -> Content:
         request = decode.feedback_request(asked.given)
@@ -167,11 +165,8 @@ class Desk:
             name = str(uuid.uuid4())
             content = risk_assessment.without_answer(form, name)
             return content, self.recorder().unscored(asked, read.status, content, name)
-        with by.turn:
-            (answered,) = by.answered([reading.named_course(read, reading.patient_of(question))])
-            content = risk_assessment.bundle(form, answered.answer)
-            recording = self.recorder().begin(asked, (answered,), (content,), by)
-        return content, recording()[0]
+        course = reading.named_course(read, reading.patient_of(question))
+        return self.recorder().recorded(asked, course, by, lambda one: risk_assessment.bundle(form, one.answer))
 
 
 def _own_address(scope: Scope) -> str:
