@@ -4,9 +4,10 @@
 through one writer (audit.writer), which commits what arrives together in one transaction.
 """
 
+import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -147,10 +148,9 @@ class Ledger(Reading):
             outside.write(self.home, self.settings, signer.name, note)
         return receipts
 
-    def ask(self, entries: Sequence[Entry]) -> Callable[[], list[Receipt]]:
-        """As the writer's client has it; here the records are on the disk at once."""
-        receipts = self.append_all(entries)
-        return lambda: receipts
+    def ask(self, entries: Sequence[Entry], behind: int = 0) -> Awaitable[list[Receipt]]:  # noqa: ARG002 (as the client)
+        """The same from an event loop, which goes on meanwhile."""
+        return asyncio.ensure_future(asyncio.to_thread(self.append_all, entries))
 
     def _grow_around(self, writing: Writing, entries: Sequence[Entry]) -> tuple[list[Receipt], str]:
         """Add what is new, and find the receipts of the rest."""

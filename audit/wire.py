@@ -1,17 +1,12 @@
-"""How a worker asks the ledger's writer: one frame there, one frame back, on a Unix socket of this machine.
+"""What a worker and the ledger's writer say to each other: one frame there, one frame back, on a Unix socket.
 
 A frame is its length in four bytes, then JSON; of a question first a line with all but the bodies, then a line for each
-body, which is stored as it was written. Standard library only: a worker needs no database for it.
+body, which is stored as it was written. Frames of one connection are answered in their order.
 """
 
 import base64
-import contextlib
 import json
-import queue
-import socket
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from audit.events import Entry, Kind, Receipt, plain
@@ -21,12 +16,7 @@ from features.errors import LedgerError
 SOCKET = "CRS_RISK_LEDGER_SOCKET"
 #: Longest frame in bytes, of the largest batch with room to spare.
 MOST_BYTES = 64 << 20
-#: Seconds after which a worker gives up on the writer; longer than the writer waits for the database.
-WAIT_SECONDS = 15.0
 _LENGTH = 4
-
-#: Waits until what was asked for is on the disk, and gives the receipts; LedgerError where that is not sure.
-Recording = Callable[[], list[Receipt]]
 
 
 def framed(message: bytes) -> bytes:
@@ -84,73 +74,3 @@ def receipts_of(message: bytes) -> list[Receipt]:
     if "error" in held:
         raise LedgerError(*held["error"])
     return [Receipt(*one) for one in held["receipts"]]
-
-
-class Client:
-    """Asks the writer. Safe to share between threads: each question has a connection of its own while it waits."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = str(path)
-        self._idle: queue.LifoQueue[socket.socket] = queue.LifoQueue()
-
-    def append_all(self, entries: Sequence[Entry]) -> list[Receipt]:
-        """Record events in one transaction; on the disk when this returns, else LedgerError."""
-        return self.ask(entries)()
-
-    def ask(self, entries: Sequence[Entry]) -> Recording:
-        """Ask for the same and go on meanwhile; LedgerError here where nobody can be asked."""
-        question = framed(asked(entries))
-        connection = self._connection()
-        with _heard(connection):
-            connection.sendall(question)
-        return partial(self._end, connection)
-
-    def _end(self, connection: socket.socket) -> list[Receipt]:
-        with _heard(connection):
-            answer = _received(connection)
-        self._idle.put(connection)
-        return receipts_of(answer)
-
-    def append(self, kind: Kind, body: dict[str, Any], event_id: str = "") -> Receipt:
-        """Record one event."""
-        return self.append_all([Entry(kind, body, event_id)])[0]
-
-    def close(self) -> None:
-        while not self._idle.empty():
-            self._idle.get_nowait().close()
-
-    def _connection(self) -> socket.socket:
-        with contextlib.suppress(queue.Empty):
-            return self._idle.get_nowait()
-        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        made.settimeout(WAIT_SECONDS)
-        try:
-            made.connect(self._path)
-        except OSError as error:
-            made.close()
-            raise _silent() from error
-        return made
-
-
-@contextlib.contextmanager
-def _heard(connection: socket.socket) -> Iterator[None]:
-    """LedgerError, and no more of this connection, where it breaks off."""
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        connection.close()
-        raise _silent() from error
-
-
-def _received(connection: socket.socket) -> bytes:
-    buffer = bytearray()
-    while (message := taken(buffer)) is None:
-        part = connection.recv(1 << 16)
-        if not part:
-            raise ConnectionError
-        buffer += part
-    return message
-
-
-def _silent() -> LedgerError:
-    return LedgerError("ledger", "its writer does not answer", "restart the service")

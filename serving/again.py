@@ -50,7 +50,8 @@ class _Nowhere:
     def append_all(self, entries: Sequence[Entry]) -> NoReturn:
         raise AssertionError(f"{len(entries)} records of what is only read again")
 
-    ask = append_all
+    def ask(self, entries: Sequence[Entry], behind: int = 0) -> NoReturn:
+        raise AssertionError(f"{len(entries)} records of what is only read again, {behind} behind them")
 
 
 class Again:

@@ -1,7 +1,6 @@
 """From checked courses to answers: guard, predict, then say why, how sure, what is missing and what it came from."""
 
 import math
-import threading
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -61,9 +60,6 @@ class Answerer:
         #: Cautions of every answer, whatever was asked.
         self.standing: tuple[notes.Note, ...] = ()
         self._published: dict[tuple[str, str, str], Published | None] = {}
-        #: Held while one course is answered: threads that answer at the same time spend a third of it on handing the
-        #: interpreter to each other.
-        self.turn = threading.Lock()
         # Read now, so that a broken table is found at the start and not by the first request.
         symptom_tables.load()
 

@@ -6,6 +6,7 @@ checked here; the checked request travels beside it.
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from contextvars import ContextVar
 from functools import cached_property, partial
 
@@ -29,7 +30,7 @@ from serving.noted import NOTED, Noted
 from serving.operation_outcome import told
 from serving.outcome_form import OutcomesRequest
 from serving.ready import Readiness, ask_writer
-from serving.recorded import ASKED, Asked, Recorder, recorder
+from serving.recorded import ASKED, LEAVING, Asked, Leaving, Recorder, recorder
 from serving.records import records
 from serving.refusal import RefusalError
 from serving.sending import Held, Watched, reply
@@ -202,11 +203,17 @@ class Front:
             CHECKED.set(await self._check(path, given))
         ASKED.set(Asked(path, given, began, CALLER.get()))
         scope, receive = body.replaced(scope, receive, STAND_INS[path])
-        held, noted = Held(send), list[Noted]()
+        held, noted, leaving = Held(), list[Noted](), list[Leaving]()
         NOTED.set(noted)
-        await self.app(scope, receive, held)
+        LEAVING.set(leaving)
+        async with self.recorder().turn if path == "/predict" else nullcontext():
+            await self.app(scope, receive, held)
         if held.refused:
             raise _BEHIND.get(held.refused, refusal.internal)()
+        if leaving:
+            await reply(send, 200, await _recorded(leaving[0]))
+        else:
+            await held.leave(send)
         if (shadow := self.shadow()) is not None:
             shadow.later(noted)
 
@@ -240,6 +247,15 @@ class Front:
     async def _check(self, path: str, given: bytes) -> tuple[Intake, ...]:
         check = partial(checked, self.catalogue(), path, given)
         return check() if len(given) <= _CHECKED_AT_ONCE else await to_thread.run_sync(check)
+
+
+async def _recorded(leaving: Leaving) -> bytes:
+    """The answer with its receipt, waited for only now: the ledger writes while BentoML ends its part of the call."""
+    try:
+        return await leaving.told()
+    except LedgerError as error:
+        LOGGER.error("%s", error)
+        raise refusal.not_recorded() from None
 
 
 def checked(catalogue: Catalogue, path: str, given: bytes) -> tuple[Intake, ...]:

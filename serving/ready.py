@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from audit.wire import Client
+from audit.client import Client
 from features.errors import LedgerError
 from serving.log import LOGGER
 from serving.recorded import appends

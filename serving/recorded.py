@@ -3,24 +3,28 @@
 The record's digest of the answer is taken of the answer without its receipt, which is its last field.
 """
 
+import asyncio
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
 import numpy as np
+from anyio import to_thread
 
-from audit import runtime, wire
+from audit import runtime
+from audit.client import Client
 from audit.events import Entry, Kind, Receipt
 from audit.keys import keyed, pseudonym, tenant_key
 from audit.prediction import Scored
 from audit.settings import Settings
+from audit.wire import SOCKET
 from features.course import Event
 from features.home import Home
 from features.outcomes import OUTCOME_KEYS
@@ -30,6 +34,7 @@ from serving.intake import Intake
 from serving.looked import Found
 from serving.noted import note
 from serving.trust.caller import Caller
+from serving.turn import Turn
 
 #: Taken before the index time, these change what an outcome says of the answer.
 _TREATMENTS = frozenset({Event.TOCILIZUMAB.value, Event.CORTICOSTEROID.value})
@@ -40,7 +45,7 @@ class Appends(Protocol):
 
     def append_all(self, entries: Sequence[Entry]) -> list[Receipt]: ...
 
-    def ask(self, entries: Sequence[Entry]) -> wire.Recording: ...
+    def ask(self, entries: Sequence[Entry], behind: int = 0) -> Awaitable[list[Receipt]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +80,29 @@ class Keeps(Protocol):
     def digest(self, text: str) -> str: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """An answer to one course that leaves once its record is on the disk. content: without the receipt."""
+
+    content: bytes
+    answered: Answered
+    recording: Awaitable[list[Receipt]]
+
+    async def receipt(self) -> Receipt:
+        """Nothing may leave before this was awaited; LedgerError where the answer could not be recorded."""
+        (receipt,) = await self.recording
+        _note((self.answered,))
+        return receipt
+
+    async def told(self) -> bytes:
+        """The answer with its receipt."""
+        return with_receipt(self.content, await self.receipt())
+
+
 #: The call that is being answered.
 ASKED: ContextVar[Asked] = ContextVar("asked")
+#: What is about to leave for it; set by the front, filled by the method that answers one course.
+LEAVING: ContextVar[list[Leaving]] = ContextVar("leaving")
 
 
 class Recorder:
@@ -87,42 +113,47 @@ class Recorder:
 
     def __init__(self, ledger: Appends, key: bytes, keeper: Keeps | None = None) -> None:
         self._ledger, self._key, self.keeper = ledger, key, keeper
+        #: Of the courses that are answered one by one.
+        self.turn = Turn()
 
-    def answer(self, asked: Asked, intake: Intake, by: Answerer) -> bytes:
-        """The answer to one course as it may leave, with its receipt; LedgerError where it could not be recorded."""
-        return with_receipt(*self.recorded(asked, intake, by, lambda one: msgspec.json.encode(one.answer)))
+    def answer(
+        self,
+        asked: Asked,
+        intake: Intake,
+        by: Answerer,
+        written: Callable[[Answered], bytes] = lambda one: msgspec.json.encode(one.answer),
+    ) -> Leaving:
+        """The answer to one course as `written` makes it, with its record asked for; LedgerError where nobody can be.
 
-    def recorded(
-        self, asked: Asked, intake: Intake, by: Answerer, written: Callable[[Answered], bytes]
-    ) -> tuple[bytes, Receipt]:
-        """What is sent of the answer to one course, as `written` makes it, and its receipt; LedgerError without one.
-
-        The turn ends when the record was asked for, so that the next course is answered while this one is written.
+        For the event loop, within a turn, which it takes for the milliseconds of one course: threads that answer at
+        the same time spend a third of it on handing the interpreter to each other.
         """
-        with by.turn:
-            (answered,) = by.answered((intake,))
-            content = written(answered)
-            recording = self.begin(asked, (answered,), (content,), by)
-        return content, recording()[0]
+        answered = by.answered((intake,))
+        content = written(answered[0])
+        return Leaving(content, answered[0], self.ask(asked, answered, (content,), by))
+
+    def ask(
+        self, asked: Asked, answered: Sequence[Answered], contents: Sequence[bytes], by: Answerer
+    ) -> Awaitable[list[Receipt]]:
+        """Ask for records of answers under their prediction ids. contents: what is about to be sent for each."""
+        entries = self.entries(asked, answered, contents, by)
+        if self.keeper is None:
+            return self._ledger.ask(entries, self.turn.waiting)
+        return asyncio.ensure_future(self._sealed(self.keeper, asked, entries))
+
+    async def _sealed(self, keeper: Keeps, asked: Asked, entries: list[Entry]) -> list[Receipt]:
+        """The vault reads and writes files, and the loop does not wait for those."""
+        return await self._ledger.ask(await to_thread.run_sync(keeper.keep, asked, entries))
 
     def answers(self, asked: Asked, intakes: Sequence[Intake], by: Answerer) -> bytes:
-        """The same for a batch, one record each, all or none; it takes no turn, so that nobody waits for it."""
+        """The answers to a batch, one record each, all or none; for a thread, so that nobody waits for it."""
         answered = by.answered(intakes)
         contents = [msgspec.json.encode(one.answer) for one in answered]
-        receipts = self.begin(asked, answered, contents, by)()
+        entries = self.entries(asked, answered, contents, by)
+        receipts = self._ledger.append_all(entries if self.keeper is None else self.keeper.keep(asked, entries))
+        _note(answered)
         told = [with_receipt(content, receipt) for content, receipt in zip(contents, receipts, strict=True)]
         return b'{"answers":[' + b",".join(told) + b"]}"
-
-    def begin(
-        self, asked: Asked, answered: Sequence[Answered], contents: Sequence[bytes], by: Answerer
-    ) -> wire.Recording:
-        """Ask for records of answers under their prediction ids; nothing may leave before what comes back was called.
-
-        contents: what is about to be sent for each of them.
-        """
-        entries = self.entries(asked, answered, contents, by)
-        recording = self._ledger.ask(entries if self.keeper is None else self.keeper.keep(asked, entries))
-        return partial(_noted, recording, answered)
 
     def entries(
         self, asked: Asked, answered: Sequence[Answered], contents: Sequence[bytes], by: Answerer
@@ -198,13 +229,11 @@ class Recorder:
         }
 
 
-def _noted(recording: wire.Recording, answered: Sequence[Answered]) -> list[Receipt]:
-    """The receipts; what is on the disk is noted for those who look at answers afterwards."""
-    receipts = recording()
+def _note(answered: Sequence[Answered]) -> None:
+    """What is on the disk is noted for those who look at answers afterwards."""
     for one in answered:
         if one.found:
             note(one.answer.prediction_id, one.intake.course)
-    return receipts
 
 
 def _scored(found: Found, answered: Answered, by: Predictor) -> dict[str, Any]:
@@ -246,8 +275,8 @@ def _keeper(home: Home, key: bytes) -> Keeps:
 @cache
 def appends() -> Appends:
     """The node's writer where there is one, else the ledger of the home itself."""
-    path = os.environ.get(wire.SOCKET)
-    return wire.Client(Path(path)) if path else _own()
+    path = os.environ.get(SOCKET)
+    return Client(Path(path)) if path else _own()
 
 
 def _own() -> Appends:

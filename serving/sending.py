@@ -14,17 +14,20 @@ _SECURITY = [
 
 
 class Held:
-    """Passes an answer on, and holds back an error that BentoML made, so that all errors have one shape."""
+    """Holds an answer back until it may leave, and an error that BentoML made for ever, so that all have one shape."""
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
+    def __init__(self) -> None:
+        self._messages: list[Message] = []
         self.refused = 0
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start" and message["status"] >= 400:
             self.refused = message["status"]
-        if not self.refused:
-            await self._send(message)
+        self._messages.append(message)
+
+    async def leave(self, send: Send) -> None:
+        for message in self._messages:
+            await send(message)
 
 
 class Watched:

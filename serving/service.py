@@ -13,8 +13,9 @@ from features.errors import LedgerError
 from serving import outcomes as reported
 from serving.front import CHECKED, FOUND, NOT_RECORDED, REPORTED, Front
 from serving.grade import answer as grade_answer
+from serving.intake import Intake
 from serving.log import LOGGER
-from serving.recorded import ASKED, recorder
+from serving.recorded import ASKED, LEAVING, recorder
 from serving.records import records
 from serving.shadow import loaded_shadow
 from serving.store import loaded
@@ -38,7 +39,7 @@ class CrsRisk:
         self.answerer, self.recorder = loaded(), recorder()
 
     @bentoml.api  # type: ignore[untyped-decorator]
-    def predict(
+    async def predict(
         self,
         course: dict[str, Any],
         hours_since_start: float,
@@ -49,7 +50,13 @@ class CrsRisk:
     ) -> dict[str, Any]:
         """One course at one index time. The front has checked the request; its arguments here only name the fields."""
         (intake,) = CHECKED.get()
-        return _ready(lambda: self.recorder.answer(ASKED.get(), intake, self.answerer))  # type: ignore[no-any-return]
+        return _ready(lambda: self._leaving(intake))  # type: ignore[no-any-return]
+
+    def _leaving(self, intake: Intake) -> bytes:
+        """The answer without its receipt, for which the front waits."""
+        leaving = self.recorder.answer(ASKED.get(), intake, self.answerer)
+        LEAVING.get().append(leaving)
+        return leaving.content
 
     @bentoml.api  # type: ignore[untyped-decorator]
     def predict_batch(self, requests: list[dict[str, Any]]) -> dict[str, Any]:

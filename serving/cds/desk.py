@@ -27,6 +27,7 @@ from serving.cds.form import Call
 from serving.cds.services import BY_FEEDBACK_PATH, BY_PATH, KEYS, RISK_ASSESSMENT, prefetch, query
 from serving.fhir_therapy import COURSE, NOT_CONCERNED
 from serving.fhir_types import FhirRead
+from serving.intake import Intake
 from serving.log import LOGGER
 from serving.operation_outcome import FHIR_JSON, JSON
 from serving.own_codes import known
@@ -48,6 +49,25 @@ class Told:
     call: Call
     wanted: Mapping[str, str] = field(default_factory=dict)
     pages: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """A call whose chart holds a course. written: what is sent of its answer."""
+
+    asked: Asked
+    intake: Intake
+    written: Callable[[Answered], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Unscored:
+    """A call whose chart holds none, and what is sent. name: of the event that is recorded, "" for none."""
+
+    asked: Asked
+    status: str
+    content: bytes
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +117,17 @@ class Desk:
         if asked.route in BY_FEEDBACK_PATH:
             return await self._threaded(partial(self._feedback, asked))
         if asked.route == RISK_ASSESSMENT:
-            return await self._threaded(partial(self._risk, asked))
-        told = await self._threaded(partial(self._read, asked))
-        fetched = await self._fetched(told)
-        return await self._threaded(partial(self._cards, told, fetched, base))
+            read = await self._threaded(partial(self._question, asked))
+        else:
+            told = await self._threaded(partial(self._read, asked))
+            fetched = await self._fetched(told)
+            read = await self._threaded(partial(self._chart, told, fetched, base))
+        if isinstance(read, Course):
+            recorder = self.recorder()
+            async with recorder.turn:
+                leaving = recorder.answer(read.asked, read.intake, self.answerer(), read.written)
+            return leaving.content, await leaving.receipt()
+        return await self._threaded(partial(self._unscored, read))
 
     async def _threaded(self, work: Callable[[], Result]) -> Result:
         return await to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._threads)
@@ -128,7 +155,7 @@ class Desk:
         access = Access(call.fhirServer, call.fhirAuthorization.access_token)
         return await self.fetcher.fetch(access, told.wanted, told.pages)
 
-    def _cards(self, told: Told, fetched: Fetched, base: str) -> Content:
+    def _chart(self, told: Told, fetched: Fetched, base: str) -> Course | Unscored:
         call = told.call
         held, now = reading.joined(call.prefetch, fetched.held), self.now()
         read = reading.course(self.codes, call, held, now)
@@ -139,16 +166,16 @@ class Desk:
         place = Place(base, call.context.patientId, self.answerer().model.version, absent, bool(unread))
         asked = reading.with_sources(replace(told.asked, now=now, fetched=fetched.held), read, self.codes)
         if read.status == COURSE:
-            return self._answered(asked, read, place)
-        card = None if read.status == NOT_CONCERNED else unclear_card(str(uuid.uuid4()), read, place)
-        content = _encoded(card)
-        return content, self.recorder().unscored(asked, read.status, content, card.uuid if card else "")
+            card = partial(self._card, read, place)
+            return Course(asked, reading.named_course(read, place.patient), card)
+        unclear = None if read.status == NOT_CONCERNED else unclear_card(str(uuid.uuid4()), read, place)
+        return Unscored(asked, read.status, _encoded(unclear), unclear.uuid if unclear else "")
 
-    def _answered(self, asked: Asked, read: FhirRead, place: Place) -> Content:
-        def card(one: Answered) -> bytes:
-            return _encoded(card_of(one.answer, read, self.catalogue, place))
+    def _card(self, read: FhirRead, place: Place, answered: Answered) -> bytes:
+        return _encoded(card_of(answered.answer, read, self.catalogue, place))
 
-        return self.recorder().recorded(asked, reading.named_course(read, place.patient), self.answerer(), card)
+    def _unscored(self, read: Unscored) -> Content:
+        return read.content, self.recorder().unscored(read.asked, read.status, read.content, read.name)
 
     def _feedback(self, asked: Asked) -> Content:
         request = decode.feedback_request(asked.given)
@@ -156,17 +183,16 @@ class Desk:
         by = feedback.By(BY_FEEDBACK_PATH[asked.route].id, self.recorder().reporter(asked.caller))
         return feedback.record(self.ledger(), request, times, by, self.recorder().keeper), None
 
-    def _risk(self, asked: Asked) -> Content:
+    def _question(self, asked: Asked) -> Course | Unscored:
         question = risk_assessment.question(self.codes, decode.json_object(asked.given), self.now())
-        read, by = question.read, self.answerer()
+        read = question.read
         asked = reading.of_question(asked, question, self.codes)
-        form = risk_assessment.Form(by.model, self.settings.fhir.probability, question)
+        form = risk_assessment.Form(self.answerer().model, self.settings.fhir.probability, question)
         if read.status != COURSE:
             name = str(uuid.uuid4())
-            content = risk_assessment.without_answer(form, name)
-            return content, self.recorder().unscored(asked, read.status, content, name)
+            return Unscored(asked, read.status, risk_assessment.without_answer(form, name), name)
         course = reading.named_course(read, reading.patient_of(question))
-        return self.recorder().recorded(asked, course, by, lambda one: risk_assessment.bundle(form, one.answer))
+        return Course(asked, course, lambda one: risk_assessment.bundle(form, one.answer))
 
 
 def _own_address(scope: Scope) -> str:

@@ -25,7 +25,7 @@ import os, sys, tempfile, threading
 from pathlib import Path
 from audit.events import Kind
 from audit.ledger import open_ledger
-from audit.wire import Client
+from audit.client import Client
 from audit.writer import Writer
 from features.home import Home
 

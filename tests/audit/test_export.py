@@ -28,7 +28,7 @@ from serving.decode import predict_request
 from serving.intake import take
 from serving.recorded import Asked, Recorder
 from serving.trust.caller import DEVELOPER
-from tests.serving.builders import example, promote, trained_bundle
+from tests.serving.builders import example, promote, told, trained_bundle
 
 PATIENT, SOURCE = "Patient/Muster", "Observation/crp-of-Muster"
 
@@ -39,7 +39,7 @@ def answer(home: Home) -> None:
     given = msgspec.json.encode(example())
     asked = Asked("/predict", given, 0.0, DEVELOPER, patient=PATIENT, sources=(SOURCE,))
     with open_ledger(home) as ledger:
-        Recorder(ledger, tenant_key(home)).answer(asked, take(by.catalogue, predict_request(given)), by)
+        told(Recorder(ledger, tenant_key(home)), asked, take(by.catalogue, predict_request(given)), by)
 
 
 @pytest.fixture(scope="module")

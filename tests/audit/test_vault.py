@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audit import kept, vault, vault_key
+from audit.client import Client
 from audit.data_keys import DataKey, DataKeys
 from audit.events import Entry, Kind
 from audit.kept import KEPT
@@ -23,7 +24,7 @@ from audit.request import Request
 from audit.settings import Settings
 from audit.unsealing import State, Unsealing
 from audit.vault import SealError
-from audit.wire import Client, asked, entries_of
+from audit.wire import asked, entries_of
 from audit.writer import Writer
 from features.errors import LedgerError, UsageError
 from tests.audit.builders import Deployment

@@ -30,7 +30,7 @@ from serving.intake import take
 from serving.recorded import Asked, Recorder
 from serving.trust.caller import DEVELOPER
 from tests.audit.builders import Deployment
-from tests.serving.builders import EXAMPLE, example, prior_bundle, promote, trained_bundle
+from tests.serving.builders import EXAMPLE, example, prior_bundle, promote, told, trained_bundle
 
 HOURS = (0, 1, 23.5, 24, 72)
 
@@ -45,7 +45,7 @@ def recorded(home: Home, bundle: Any, version: str) -> list[str]:
         for body in bodies:
             given = msgspec.json.encode(body)
             intake = take(by.catalogue, predict_request(given))
-            yielded = json.loads(recorder.answer(Asked("/predict", given, 0.0, DEVELOPER), intake, by))
+            yielded = json.loads(told(recorder, Asked("/predict", given, 0.0, DEVELOPER), intake, by))
             body["id"] = yielded["prediction_id"]
     return [str(body["id"]) for body in bodies]
 

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from audit import wire
+from audit.client import Client
 from audit.events import NO_RECORD, Entry, Kind, encode
 from audit.ledger import Ledger
 from audit.verify import verify
-from audit.wire import Client, asked, entries_of
+from audit.wire import asked, entries_of
 from audit.writer import Writer
 from features.errors import LedgerError
 from tests.audit.builders import START, Deployment
@@ -187,7 +188,7 @@ def test_asking_needs_no_database_library() -> None:
     import subprocess
     import sys
 
-    code = "import sys; sys.modules.update(sqlalchemy=None, pandas=None); import audit.wire, audit.keys, audit.runtime"
+    code = "import sys; sys.modules.update(sqlalchemy=None, pandas=None); import audit.client, audit.runtime"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

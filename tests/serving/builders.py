@@ -1,5 +1,6 @@
 """Small bundles and homes for the service's tests. The boosters are trained on random numbers: they mean nothing."""
 
+import asyncio
 import functools
 import json
 import os
@@ -9,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import numpy as np
 import xgboost
 
 from audit import manifest
-from audit.events import Kind
+from audit.events import Entry, Kind, Receipt
 from audit.ledger import open_ledger
 from features import bundle, catalogue, pooling, spec
 from features.bundle import Bundle
@@ -27,6 +28,9 @@ from features.interval import IntervalTable
 from features.policy import Policy, Thresholds
 from features.predict import Predictor, answers
 from features.single import CourseInput, Observed
+from serving.answerer import Answerer
+from serving.intake import Intake
+from serving.recorded import Asked, Recorder
 from tests.builders import both, wide_ends
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -122,6 +126,26 @@ def make_live(home: Home, live: Live) -> None:
     with open_ledger(home) as ledger:
         ledger.append(Kind.MODEL_ACTIVATED, {**body, "verdict_sequence": 0, "approvals": []})
     write_live(home, live)
+
+
+class Loops:
+    """Answers an event loop as it answers threads."""
+
+    def append_all(self, entries: Sequence[Entry]) -> list[Receipt]:
+        raise NotImplementedError
+
+    async def ask(self, entries: Sequence[Entry], behind: int = 0) -> list[Receipt]:
+        assert behind >= 0
+        return self.append_all(entries)
+
+
+def told(recorder: Recorder, asked: Asked, intake: Intake, by: Answerer) -> bytes:
+    """The answer to one course as it leaves, its record on the disk."""
+
+    async def leave() -> bytes:
+        return await recorder.answer(asked, intake, by).told()
+
+    return asyncio.run(leave())
 
 
 def free_port() -> int:

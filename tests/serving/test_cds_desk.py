@@ -3,8 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from serving.trust.gatekeeper import Gatekeeper
 from serving.trust.settings import Hooks, Trust
 from tests.contract.cds_hooks import ehr
 from tests.serving import fhir_builders as fb
+from tests.serving.builders import Loops
 from tests.serving.test_cds_properties import ANSWERER, NOW, TABLES
 from tests.serving.test_recorded import Kept
 
@@ -29,14 +29,11 @@ SCOPE = {"type": "http", "scheme": "http", "server": ("127.0.0.1", 3000), "heade
 Scope = dict[str, Any]
 
 
-class Broken:
+class Broken(Loops):
     """A ledger that takes nothing."""
 
     def append_all(self, entries: Sequence[Entry]) -> list[Receipt]:  # noqa: ARG002 (the ledger's own form)
         raise LedgerError("ledger", "the disk is full")
-
-    def ask(self, entries: Sequence[Entry]) -> Callable[[], list[Receipt]]:
-        return partial(self.append_all, entries)
 
 
 def desk(folder: Path, ledger: Any, **trust: Any) -> Desk:

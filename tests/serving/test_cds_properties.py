@@ -1,5 +1,6 @@
 """Laws of a card: what a chart says is all that counts, never how it was sent; and what a card may look like."""
 
+import asyncio
 import copy
 import json
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from serving.answer import Answer, Interval
 from serving.answerer import Answerer
 from serving.cds import words
 from serving.cds.card import INDICATORS, RISING
-from serving.cds.desk import NOTHING_FETCHED, Desk
+from serving.cds.desk import Desk
 from serving.cds.plain import plain
 from serving.cds.services import KEYS
 from serving.fhir_in import read_prefetch
@@ -55,8 +56,7 @@ class Office:
         """The cards of a patient-view with that prefetch."""
         self.kept.entries.clear()
         body = json.dumps(ehr.call(prefetch=prefetch)).encode()
-        told = self.desk._read(Asked(VIEW, body, 0.0, DEVELOPER))
-        content, _ = self.desk._cards(told, NOTHING_FETCHED, "https://crs.example")
+        content, _ = asyncio.run(self.desk._content(Asked(VIEW, body, 0.0, DEVELOPER), "https://crs.example"))
         found: list[dict[str, Any]] = json.loads(content)["cards"]
         return found
 

@@ -5,7 +5,6 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from serving.front import CHECKED, NOT_RECORDED, Front
 from serving.recorded import Appends, Recorder
 from serving.trust.gatekeeper import Gatekeeper
 from serving.trust.settings import Limits, Trust
-from tests.serving.builders import EXAMPLE, prior_bundle
+from tests.serving.builders import EXAMPLE, Loops, prior_bundle
 
 CANARY = "CANARY-4711"
 
@@ -45,7 +44,7 @@ class Behind:
 
 
 @dataclass
-class Kept:
+class Kept(Loops):
     """Stands in for the ledger: keeps what it is handed, or fails as one that cannot be written."""
 
     fails: bool = False
@@ -56,9 +55,6 @@ class Kept:
             raise LedgerError("ledger", "the database cannot be used (OperationalError)")
         self.entries.extend(entries)
         return [Receipt(place, "0" * 64) for place in range(len(entries))]
-
-    def ask(self, entries: Sequence[Entry]) -> Callable[[], list[Receipt]]:
-        return partial(self.append_all, entries)
 
 
 @dataclass

@@ -3,9 +3,8 @@
 import json
 import re
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +26,14 @@ from serving.decode import predict_request
 from serving.intake import take
 from serving.recorded import Asked, Recorder
 from serving.trust.caller import Caller
-from tests.serving.builders import EXAMPLE, Reply, Server, example, promote, trained_bundle, with_course
+from tests.serving.builders import EXAMPLE, Loops, Reply, Server, example, promote, told, trained_bundle, with_course
 
 CANARY = "CANARY-MRN-4711"
 CALLER = Caller("https://ehr.example", CANARY, "ward-9", frozenset(), jti=CANARY)
 
 
 @dataclass
-class Kept:
+class Kept(Loops):
     """Stands in for the ledger."""
 
     entries: list[Entry]
@@ -42,9 +41,6 @@ class Kept:
     def append_all(self, entries: Any) -> list[Receipt]:
         self.entries.extend(entries)
         return [Receipt(place, "ab" * 32) for place in range(len(entries))]
-
-    def ask(self, entries: Any) -> Callable[[], list[Receipt]]:
-        return partial(self.append_all, entries)
 
 
 def answerer() -> Answerer:
@@ -55,7 +51,7 @@ def recorded(body: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The body of the record and the answer, without a server."""
     by, kept, given = answerer(), Kept([]), msgspec.json.encode(body)
     asked = Asked("/predict", given, 0.0, CALLER, patient=CANARY, sources=(f"Observation/{CANARY}",))
-    answer = Recorder(kept, b"key").answer(asked, take(by.catalogue, predict_request(given)), by)
+    answer = told(Recorder(kept, b"key"), asked, take(by.catalogue, predict_request(given)), by)
     return dict(kept.entries[0].body), json.loads(answer)
 
 
@@ -212,22 +208,3 @@ def test_a_service_whose_ledger_cannot_be_opened_does_not_start(tmp_path: Path) 
 
     with pytest.raises(LedgerError, match="cannot be used"):
         run.serve(home, port=0)
-
-
-def test_one_course_is_answered_at_a_time_but_nobody_waits_while_another_is_recorded() -> None:
-    by, given = answerer(), msgspec.json.encode(example())
-    held: list[bool] = []
-
-    class Watching(Kept):
-        def ask(self, entries: Any) -> Callable[[], list[Receipt]]:
-            held.append(by.turn.locked())
-            return partial(self.append_all, entries)
-
-        def append_all(self, entries: Any) -> list[Receipt]:
-            held.append(by.turn.locked())
-            return super().append_all(entries)
-
-    Recorder(Watching([]), b"key").answer(
-        Asked("/predict", given, 0.0, CALLER), take(by.catalogue, predict_request(given)), by
-    )
-    assert held == [True, False]

@@ -3,8 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +24,21 @@ from serving.recorded import Recorder
 from serving.shadow import Shadow, open_shadow
 from serving.trust.gatekeeper import Gatekeeper
 from serving.trust.settings import Trust
-from tests.serving.builders import EXAMPLE, GOLDEN_COURSES, Server, prior_bundle, promote, trained_bundle, with_course
+from tests.serving.builders import (
+    EXAMPLE,
+    GOLDEN_COURSES,
+    Loops,
+    Server,
+    prior_bundle,
+    promote,
+    trained_bundle,
+    with_course,
+)
 
 COURSE = GOLDEN_COURSES[0]
 
 
-class Kept:
+class Kept(Loops):
     """Stands in for the ledger: keeps what it is handed, or fails, or takes its time."""
 
     def __init__(self, fails: bool = False, seconds: float = 0.0) -> None:
@@ -43,9 +51,6 @@ class Kept:
             raise LedgerError("ledger", "the database cannot be used (OperationalError)")
         self.entries.extend(entries)
         return []
-
-    def ask(self, entries: Sequence[Entry]) -> Callable[[], list[Receipt]]:
-        return partial(self.append_all, entries)
 
 
 class Counts(dict[str, int]):
