@@ -8,7 +8,10 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from features.predict import log_odds_of
+from features.prior import sigmoid
 from features.spec import Spec
+from training import linear
+from training.cells import Cells
 from training.table import Table
 
 Array = NDArray[np.float64]
@@ -17,6 +20,8 @@ Array = NDArray[np.float64]
 ENOUGH_ROWS = 50_000
 #: Of more rows than that so many are asked at once.
 ASKED_ROWS = 16_384
+#: Variance of the normal prior of each of the regression's coefficients, of columns that are standardised.
+STRENGTH = 0.05
 #: Published scores that are compared by rank where their inputs exist: name -> column of the row.
 SCORES = {"easix": "easix_log2", "m_easix": "m_easix_log2"}
 
@@ -27,12 +32,28 @@ def out_of_fold(table: Table, rows: NDArray[np.int64], fold_of: NDArray[np.int64
     Of more than `ENOUGH_ROWS` every so many-th teaches: hundreds of coefficients are settled long before that.
     """
     held = {name: np.empty(len(rows)) for name in FITTED}
+    line: linear.Line | None = None
     for fold in np.unique(fold_of):
         others, own = rows[fold_of != fold], np.flatnonzero(fold_of == fold)
         train = table.take(others[:: -(-len(others) // ENOUGH_ROWS)])
-        for name, baseline in FITTED.items():
-            held[name][own] = baseline(train, table.take(rows[own]), outcome)
+        if len(others) > ENOUGH_ROWS:
+            line = linear.fitted(_plain(train), train.label[:, outcome], STRENGTH, line)
+            held["logistic_regression"][own] = _asked(table, rows[own], line)
+            held["base_rate"][own] = base_rate(train, table.without_values().take(rows[own]), outcome)
+        else:
+            for name, baseline in FITTED.items():
+                held[name][own] = baseline(train, table.take(rows[own]), outcome)
     return held
+
+
+def _asked(table: Table, rows: NDArray[np.int64], line: linear.Line) -> Array:
+    """(n,) log-odds of those rows of a table, some at a time."""
+    found = []
+    for at in range(0, len(rows), ASKED_ROWS):
+        own = rows[at : at + ASKED_ROWS]
+        block = Cells(table.values, own).block(0, len(own)).astype(np.float64)
+        found.append(line.log_odds(np.column_stack([block, table.prior[own]])))
+    return log_odds_of(sigmoid(np.concatenate(found)))
 
 
 def base_rate(train: Table, test: Table, outcome: int) -> Array:
@@ -65,7 +86,7 @@ def _pipeline() -> Pipeline:
     return make_pipeline(
         SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True, copy=False),
         StandardScaler(copy=False),
-        LogisticRegression(C=0.05, solver="newton-cholesky", max_iter=100),
+        LogisticRegression(C=STRENGTH, solver="newton-cholesky", max_iter=100),
     )
 
 

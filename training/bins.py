@@ -20,16 +20,11 @@ from threading import RLock
 import numpy as np
 import xgboost
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 
 from training.cells import BLOCK_ROWS, Cells, Matrix
 from training.memory import give_back
 
 Values = NDArray[np.float32]
-
-#: What a block without the missing cells is made of.
-_PARTS = ("indptr", "indices", "data")
-
 
 #: Trees from which it pays to lay a fit's own rows down apart: they are binned again, by the same cuts and without
 #: looking for any, which takes as long as some 200 trees lose by passing over the other rows.
@@ -113,47 +108,28 @@ class _Bins:
 
 def binned_in_files(cells: Cells, folder: Path, cuts: xgboost.DMatrix | None = None) -> xgboost.DMatrix:
     """Without labels; the folder is empty and has to outlive the matrix. cuts: a matrix whose cuts are used."""
-    blocks = _Blocks(cells, folder)
-    made = xgboost.ExtMemQuantileDMatrix(blocks, nthread=1, ref=cuts)
-    blocks.forget()
+    made = xgboost.ExtMemQuantileDMatrix(_Blocks(cells, folder), nthread=1, ref=cuts)
     give_back()
     return made
 
 
 class _Blocks(xgboost.DataIter):
-    """Hands the rows to XGBoost in order, a block at a time, as often as it asks.
-
-    folder: an empty one, for the bins, and for the blocks after the first time.
-    """
+    """Hands the rows to XGBoost in order, a block at a time, as often as it asks. folder: an empty one for the bins."""
 
     def __init__(self, cells: Cells, folder: Path) -> None:
         super().__init__(cache_prefix=f"{folder}/bins", release_data=True)
-        self.cells, self.folder, self.at = cells, folder, 0
+        self.cells, self.at = cells, 0
 
     def next(self, input_data: Callable[..., None]) -> bool:
         start, stop = self.at, self.at + BLOCK_ROWS
         if start >= len(self.cells):
             return False
-        input_data(data=self._block(start, stop))
+        input_data(data=self.cells.present(start, stop))
         self.at = stop
         return True
 
     def reset(self) -> None:
         self.at = 0
-
-    def _block(self, start: int, stop: int) -> csr_matrix:
-        paths = [self.folder / f"{part}-{start}.npy" for part in _PARTS]
-        if not paths[0].exists():
-            made = self.cells.present(start, stop)
-            for path, part in zip(reversed(paths), reversed(_PARTS), strict=True):
-                np.save(path, getattr(made, part))
-        ends, place, value = (np.load(path) for path in paths)
-        return csr_matrix((value, place, ends), shape=(len(ends) - 1, self.cells.values.shape[1]))
-
-    def forget(self) -> None:
-        """Remove the blocks: once binned they are not asked for again."""
-        for path in self.folder.glob("*.npy"):
-            path.unlink()
 
 
 #: Bins that no fit uses just now, by process and table. A process that was forked off leaves those of its parent alone.

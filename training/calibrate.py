@@ -1,6 +1,6 @@
 """How far the prior and the trees are to be believed: a penalised logistic fit on out-of-fold scores."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from features.calibration import AS_PUBLISHED, DOSING, Calibration, Parts, Terms, elapsed, first_day, freshness
 from features.prior import sigmoid
 from training.config import Settings
+from training.penalised import penalised_logistic, weighed
 
 Array = NDArray[np.float64]
 
@@ -38,13 +39,13 @@ class Evidence:
     def settled(self) -> "Evidence":
         """All rows, or of more than `SETTLED_ROWS` those of every so many-th course."""
         step = -(-len(self.label) // SETTLED_ROWS)
-        return self if step == 1 else self.take(np.unique(self.course, return_inverse=True)[1] % step == 0)
+        return self if step == 1 else self.take((np.cumsum(_seen(self.course)) - 1)[self.course] % step == 0)
 
 
 #: Rows from which it is settled how wide the priors are and whether early trees are believed, at most.
 SETTLED_ROWS = 100_000
-#: Rows whose products are summed at once, so that memory holds no second design.
-SUMMED_ROWS = 131_072
+#: Of more rows each search begins where the one before it ended; of fewer each begins at the centre of its prior.
+NEAR_ROWS = 50_000
 #: By how much the widths of level and clock are multiplied: from nearly as published to nearly free.
 LOCAL_SCALES = (0.1, 0.3, 1.0, 3.0)
 
@@ -81,14 +82,22 @@ def _terms(held: Evidence, settings: Settings, spread: Mapping[str, float]) -> t
 
 def _likeliest(problem: "Problem", settings: Settings, own: Array) -> "Tried":
     """The priors that the data are likeliest under. own: (therapies,) widths of their own levels."""
-    tried = {scale: problem.tried(_prior(settings, own, scale, believed=False)) for scale in LOCAL_SCALES}
-    scale = max(LOCAL_SCALES, key=lambda one: tried[one].evidence)
-    doubting, believing = tried[scale], problem.tried(_prior(settings, own, scale, believed=True))
+    tried: list[Tried] = []
+    for scale in LOCAL_SCALES:
+        tried.append(problem.tried(_prior(settings, own, scale, believed=False), problem.near(tried)))
+    best = max(range(len(tried)), key=lambda one: tried[one].evidence)
+    doubting, prior = tried[best], _prior(settings, own, LOCAL_SCALES[best], believed=True)
+    believing = problem.tried(prior, problem.near([doubting]))
     return believing if believing.evidence - doubting.evidence > settings.evidence_needed else doubting
 
 
 def _problem(held: Evidence, keys: list[str]) -> "Problem":
-    return Problem(_design(held, keys), held.label, len(np.unique(held.course)) / len(held.label))
+    return Problem(_design(held, keys), held.label, np.count_nonzero(_seen(held.course)) / len(held.label))
+
+
+def _seen(course: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """For each whole number up to the largest, whether a course has it."""
+    return np.bincount(course) > 0
 
 
 #: Places of the design's columns: the local ones come first, then the trees', then the therapies'.
@@ -159,10 +168,14 @@ class Problem:
         """Log of the probability of the labels under the prior, up to a constant, by Laplace's approximation."""
         return self.tried(prior).evidence
 
-    def tried(self, prior: Normal) -> "Tried":
+    def tried(self, prior: Normal, start: Array | None = None) -> "Tried":
         """The coefficients under a prior, and its `evidence`."""
-        at = self.fit(prior)
+        at = self.fit(prior, start)
         return Tried(prior, at, self._evidence(prior, at))
+
+    def near(self, tried: Sequence["Tried"]) -> Array | None:
+        """Where the next search begins: of many rows at the coefficients of the last prior that was tried."""
+        return tried[-1].at if tried and len(self.label) > NEAR_ROWS else None
 
     def _evidence(self, prior: Normal, at: Array) -> float:
         score = self.design @ at + self.offset
@@ -171,80 +184,3 @@ class Problem:
         fitted = self.weight * float(np.sum(self.label * score - np.logaddexp(0.0, score)))
         drawn = 0.5 * float(np.sum(np.square((at - prior.centre) / prior.spread)))
         return fitted - drawn - float(np.log(prior.spread).sum()) - 0.5 * float(np.linalg.slogdet(curvature)[1])
-
-
-def weighed(design: Array, weight: Array) -> Array:
-    """(k, k) the design's products with itself, rows (n, k) weighed by (n,); those of many rows a block at a time."""
-    if len(design) <= SUMMED_ROWS:
-        return np.asarray((design.T * weight) @ design)
-    blocks = (slice(at, at + SUMMED_ROWS) for at in range(0, len(design), SUMMED_ROWS))
-    total: Array = np.sum([weighed(design[own], weight[own]) for own in blocks], axis=0)
-    return total
-
-
-def penalised_logistic(
-    design: Array,
-    label: Array,
-    centre: Array,
-    spread: Array,
-    offset: Array | float = 0.0,
-    weight: Array | float = 1.0,
-    start: Array | None = None,
-) -> Array:
-    """Coefficients (k,) that maximise the log-likelihood minus the sum of ((b - centre) / spread)^2 / 2.
-
-    design (n, k), label (n,) in [0, 1], spread (k,) with infinity for no penalty, offset and weight (n,) or one number.
-    start: (k,) where the search begins, by default at the centre.
-    Newton's method; the problem is concave, so that halving a step always ends the search.
-    """
-    penalty = np.where(np.isinf(spread), 0.0, 1.0 / np.square(spread))
-    problem = _Problem(design, label, centre, penalty, offset, np.broadcast_to(weight, label.shape))
-    at = (centre if start is None else start).astype(float).copy()
-    here = problem.tell(at)
-    for _ in range(60):
-        moved = problem.step(here)
-        if moved.value - here.value < 1e-10 * (1 + abs(here.value)):
-            return moved.at
-        here = moved
-    return here.at
-
-
-@dataclass(frozen=True, slots=True)
-class _Here:
-    """A place in the search: coefficients (k,), log-odds (n,) and the objective there."""
-
-    at: Array
-    score: Array
-    value: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Problem:
-    design: Array
-    label: Array
-    centre: Array
-    penalty: Array
-    offset: Array | float
-    weight: Array
-
-    def tell(self, at: Array) -> _Here:
-        score = self.design @ at + self.offset
-        likelihood = self.weight @ (self.label * score - np.logaddexp(0.0, score))
-        return _Here(at, score, float(likelihood - 0.5 * (self.penalty * np.square(at - self.centre)).sum()))
-
-    def step(self, here: _Here) -> _Here:
-        """One Newton step, halved until it does not lower the objective."""
-        p = sigmoid(here.score)
-        gradient = self.design.T @ (self.weight * (self.label - p)) - self.penalty * (here.at - self.centre)
-        curvature = weighed(self.design, self.weight * p * (1 - p))
-        step = np.linalg.solve(curvature + np.diag(self.penalty + _RIDGE), gradient)
-        for _ in range(30):
-            moved = self.tell(here.at + step)
-            if moved.value >= here.value:
-                return moved
-            step = step / 2
-        return here
-
-
-#: Keeps the curvature invertible where a column is constant; too small to move a coefficient.
-_RIDGE = 1e-9

@@ -55,10 +55,9 @@ class Cells:
         """The same rows without what is missing; a zero that is there is kept."""
         block = self.block(start, stop)
         there = ~np.isnan(block)
-        flat = np.flatnonzero(there)
         ends = np.cumsum(np.count_nonzero(there, axis=1))
-        place = (flat % block.shape[1]).astype(np.int32)
-        return csr_matrix((block.ravel()[flat], place, np.concatenate([[0], ends])), shape=block.shape)
+        place = np.broadcast_to(np.arange(block.shape[1], dtype=np.int32), block.shape)[there]
+        return csr_matrix((block[there], place, np.concatenate([[0], ends])), shape=block.shape)
 
     def leaves(self, booster: xgboost.Booster) -> NDArray[np.float32]:
         """(n,) what the trees add to the log-odds."""

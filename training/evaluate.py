@@ -23,9 +23,9 @@ from training import baselines
 from training.assemble import build_table
 from training.cluster import side_by_side
 from training.config import Settings
-from training.fit import Plan
+from training.fit import Plan, all_cells
 from training.level import spreads
-from training.metrics import METRICS, Estimate, estimate
+from training.metrics import METRICS, NEAR, Estimate, Metric, drawn_once, estimate
 from training.table import Table
 
 Array = NDArray[np.float64]
@@ -56,10 +56,10 @@ class Result:
 
 def judge(table: Table, outcome: int, scores: Mapping[str, Array], settings: Settings) -> list[Result]:
     """Metrics of each predictor on one outcome; scores: predictor -> (repeats, N) log-odds, NaN where absent."""
-    groups = _groups(table, table.usable(outcome))
-    asked = [(name, group, predictor) for name, group in groups for predictor in scores]
-    shared = (outcome, table.label[:, outcome], table.patient, scores, settings)
-    return side_by_side(_judge_one, shared, asked, settings.workers)
+    known = NEAR if all_cells(table).large else METRICS
+    shared = (outcome, table.label[:, outcome], table.patient, scores, settings, known)
+    found = side_by_side(_judge_group, shared, _groups(table, table.usable(outcome)), settings.workers)
+    return [one for group in found for one in group]
 
 
 def _groups(table: Table, usable: NDArray[np.bool_]) -> list[tuple[str, NDArray[np.bool_]]]:
@@ -71,25 +71,28 @@ def _groups(table: Table, usable: NDArray[np.bool_]) -> list[tuple[str, NDArray[
     return groups
 
 
-def _judge_one(
+def _judge_group(
     outcome: int,
     labels: Array,
     patient: NDArray[np.int64],
     scores: Mapping[str, Array],
     settings: Settings,
-    asked: tuple[str, NDArray[np.bool_], str],
-) -> Result:
-    """One predictor in one group. labels, patient: (N,). asked: name of the group, its rows (N,), the predictor."""
-    name, group, predictor = asked
-    score = scores[predictor]
-    rows = group & ~np.isnan(score).any(axis=0)
-    label = labels[rows]
-    events = int(label.sum())
-    metrics: dict[str, Estimate] = {}
-    if min(events, len(label) - events) >= FEWEST:
-        draws = settings.bootstrap // fewer(len(label))
-        metrics = estimate(label, score[:, rows], patient[rows], draws, settings.seed, _metrics_of(predictor))
-    return Result(OUTCOME_KEYS[outcome], name, predictor, len(label), events, metrics)
+    known: Mapping[str, Metric],
+    asked: tuple[str, NDArray[np.bool_]],
+) -> list[Result]:
+    """Every predictor in one group. labels, patient: (N,). asked: name of the group, its rows (N,)."""
+    (name, group), draw = asked, drawn_once()
+    found = []
+    for predictor, score in scores.items():
+        rows = group & ~np.isnan(score).any(axis=0)
+        label, names = labels[rows], _metrics_of(predictor)
+        events = int(label.sum())
+        metrics: dict[str, Estimate] = {}
+        if min(events, len(label) - events) >= FEWEST:
+            draws = settings.bootstrap // fewer(len(label))
+            metrics = estimate(label, score[:, rows], patient[rows], draws, settings.seed, names, known, draw)
+        found.append(Result(OUTCOME_KEYS[outcome], name, predictor, len(label), events, metrics))
+    return found
 
 
 def fewer(rows: int) -> int:

@@ -6,16 +6,19 @@ drawn. Ranks are taken on the log-odds, so that rounding makes no ties. NaN wher
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
 from features.prior import sigmoid
-from training.calibrate import penalised_logistic
+from training.penalised import penalised_logistic
 
 Array = NDArray[np.float64]
 Metric = Callable[[Array, Array, Array], float]
+#: Resamples of whole patients, as `resamples` gives them.
+Draw = Callable[[NDArray[np.int64], int, int], list[Array]]
 
 #: Probabilities closer than this to 0 or 1 are moved here before a logarithm is taken.
 EDGE = 1e-12
@@ -72,22 +75,26 @@ def brier(label: Array, score: Array, weight: Array) -> float:
     return _mean(np.square(sigmoid(score) - label), weight)
 
 
-def calibration_slope(label: Array, score: Array, weight: Array) -> float:
-    """Slope of a logistic regression of the label on the log-odds; 1 is right, below 1 is too extreme."""
+def calibration_slope(label: Array, score: Array, weight: Array, near: bool = False) -> float:
+    """Slope of a logistic regression of the label on the log-odds; 1 is right, below 1 is too extreme.
+
+    near: the search begins at what a calibrated model has, which is sooner there, and else at 0.
+    """
     if not _both(label, weight) or np.ptp(score) < 1e-9:
         return float("nan")
     design = np.column_stack([np.ones_like(score), score])
-    return float(_weighted_logistic(design, label, weight)[1])
+    return float(_weighted_logistic(design, label, weight, near=_CALIBRATED[:2] if near else None)[1])
 
 
-def calibration_intercept(label: Array, score: Array, weight: Array) -> float:
+def calibration_intercept(label: Array, score: Array, weight: Array, near: bool = False) -> float:
     """Calibration in the large: the shift of the log-odds that makes mean predicted equal observed; 0 is right."""
     if not _both(label, weight):
         return float("nan")
-    return float(_weighted_logistic(np.ones((len(label), 1)), label, weight, offset=score)[0])
+    start = _CALIBRATED[:1] if near else None
+    return float(_weighted_logistic(np.ones((len(label), 1)), label, weight, offset=score, near=start)[0])
 
 
-def ici(label: Array, score: Array, weight: Array) -> float:
+def ici(label: Array, score: Array, weight: Array, near: bool = False) -> float:
     """Integrated calibration index: mean distance between the prediction and a smooth calibration curve.
 
     The curve is a logistic regression on a restricted cubic spline (4 knots) of the log-odds in place of loess.
@@ -96,7 +103,7 @@ def ici(label: Array, score: Array, weight: Array) -> float:
     if not _both(label, weight) or np.ptp(score) < 1e-9:
         return float("nan")
     basis = _spline(score)
-    smooth = sigmoid(basis @ _weighted_logistic(basis, label, weight))
+    smooth = sigmoid(basis @ _weighted_logistic(basis, label, weight, near=_CALIBRATED if near else None))
     return _mean(np.abs(smooth - sigmoid(score)), weight)
 
 
@@ -109,23 +116,43 @@ METRICS: Mapping[str, Metric] = {
     "calibration_intercept": calibration_intercept,
     "ici": ici,
 }
+#: The same to many digits in less time: those that take a search begin it near its end.
+NEAR: Mapping[str, Metric] = {
+    **METRICS,
+    "calibration_slope": partial(calibration_slope, near=True),
+    "calibration_intercept": partial(calibration_intercept, near=True),
+    "ici": partial(ici, near=True),
+}
 
 
 def estimate(
-    label: Array, scores: Array, patient: NDArray[np.int64], draws: int, seed: int, names: Iterable[str] = METRICS
+    label: Array,
+    scores: Array,
+    patient: NDArray[np.int64],
+    draws: int,
+    seed: int,
+    names: Iterable[str] = METRICS,
+    known: Mapping[str, Metric] = METRICS,
+    draw: Draw | None = None,
 ) -> dict[str, Estimate]:
     """Each named metric with its 95 % percentile interval over `draws` resamples of whole patients.
 
     label (n,); scores (repeats, n) log-odds, over whose rows a metric is averaged; patient (n,) says whose row it is.
     A resample in which a metric is undefined is left out.
     """
-    return estimate_by({name: METRICS[name] for name in names}, label, scores, patient, draws, seed)
+    return estimate_by({name: known[name] for name in names}, label, scores, patient, draws, seed, draw)
 
 
 def estimate_by(
-    metrics: Mapping[str, Metric], label: Array, scores: Array, patient: NDArray[np.int64], draws: int, seed: int
+    metrics: Mapping[str, Metric],
+    label: Array,
+    scores: Array,
+    patient: NDArray[np.int64],
+    draws: int,
+    seed: int,
+    draw: Draw | None = None,
 ) -> dict[str, Estimate]:
-    """As `estimate`, of metrics that are given.
+    """As `estimate`, of metrics that are given. draw: who draws the resamples, if not `resamples`.
 
     Of more than `MANY_ROWS` the interval is not that of resamples, which would take longer than the fit: it comes from
     how much `PARTS` equal parts of the patients differ, the t interval of the mean of all parts around the value of
@@ -137,7 +164,8 @@ def estimate_by(
         part = np.random.default_rng(seed).permutation(int(patient.max()) + 1)[patient] % every
         each = [_averaged(metrics, label[part == one], scores[:, part == one]) for one in range(PARTS)]
         return {name: _around(value, np.array([one[name] for one in each]), every) for name, value in found.items()}
-    sample = [_averaged(metrics, label, scores, weight) for weight in resamples(patient, draws, seed)]
+    drawn = (draw or resamples)(patient, draws, seed)
+    sample = [_averaged(metrics, label, scores, weight) for weight in drawn]
     return {name: interval(value, np.array([one[name] for one in sample])) for name, value in found.items()}
 
 
@@ -158,6 +186,20 @@ def resamples(patient: NDArray[np.int64], draws: int, seed: int) -> list[Array]:
     _, place = np.unique(patient, return_inverse=True)
     count = int(place.max()) + 1 if len(place) else 0
     return [random.multinomial(count, np.full(count, 1 / count))[place].astype(float) for _ in range(draws) if count]
+
+
+def drawn_once() -> Draw:
+    """`resamples`, which draws for the same patients in the same rows once, as long as no others come between."""
+    held: dict[tuple[bytes, int, int], list[Array]] = {}
+
+    def draw(patient: NDArray[np.int64], draws: int, seed: int) -> list[Array]:
+        key = patient.tobytes(), draws, seed
+        if key not in held:
+            held.clear()
+            held[key] = resamples(patient, draws, seed)
+        return held[key]
+
+    return draw
 
 
 def interval(value: float, sample: Array) -> Estimate:
@@ -191,10 +233,16 @@ def _mean(values: Array, weight: Array) -> float:
     return float(np.average(values, weights=weight)) if weight.sum() > 0 else float("nan")
 
 
-def _weighted_logistic(design: Array, label: Array, weight: Array, offset: Array | float = 0.0) -> Array:
-    """Unpenalised logistic coefficients, rows counted `weight` times."""
+#: Intercept, slope and bends of a logistic regression of the label on a calibrated model's log-odds.
+_CALIBRATED = np.array([0.0, 1.0, 0.0, 0.0])
+
+
+def _weighted_logistic(
+    design: Array, label: Array, weight: Array, offset: Array | float = 0.0, near: Array | None = None
+) -> Array:
+    """Unpenalised logistic coefficients, rows counted `weight` times. near: where the search begins, if not at 0."""
     free = np.full(design.shape[1], np.inf)
-    return penalised_logistic(design, label, np.zeros(design.shape[1]), free, offset, weight)
+    return penalised_logistic(design, label, np.zeros(design.shape[1]), free, offset, weight, near)
 
 
 def _spline(score: Array) -> Array:

@@ -202,11 +202,11 @@ def test_an_error_while_bins_are_made_or_lent_leaves_no_file(
     let_go(values)
     assert left(tmp_path) == []
 
-    def full(*_: Any) -> None:
-        raise OSError(28, "No space left on device")
+    def broken(*_: Any) -> None:
+        raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(np, "save", full)
-    with pytest.raises(OSError, match="No space"), binned(own, trees):
+    monkeypatch.setattr(Cells, "present", broken)
+    with pytest.raises(OSError, match="Input/output"), binned(own, trees):
         pass
     assert left(tmp_path) == []
 

@@ -9,8 +9,9 @@ from sklearn.linear_model import LogisticRegression
 from features.calibration import AS_PUBLISHED, DOSING, Calibration
 from features.prior import sigmoid
 from tests.training.builders import AXI, Array, drawn, parts
-from training.calibrate import Evidence, Normal, Problem, calibrate, penalised_logistic, take
+from training.calibrate import Evidence, Normal, Problem, calibrate, take
 from training.config import Settings
+from training.penalised import penalised_logistic
 
 FREE = np.full(3, np.inf)
 WIDTHS = np.array([3.0, 0.5, np.inf])

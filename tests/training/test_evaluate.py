@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from features.outcomes import OUTCOME_KEYS
 from features.pooling import pool
 from features.prior import Prior
 from tests.training.builders import CRS_2, FREE, QUICK, RISING, columns, drawn, table
+from training import cells
 from training.assemble import assemble
 from training.cross_validation import cross_validate_outcomes
 from training.evaluate import (
@@ -71,6 +72,31 @@ def test_rows_without_a_label_or_a_score_are_left_out() -> None:
 def test_a_score_that_is_no_probability_is_judged_by_rank_alone(predictor: str, expected: set[str]) -> None:
     found = judged(np.tile([0.0, 1.0], 60), np.linspace(-1, 1, 120), predictor)
     assert set(found["all"].metrics) == expected
+
+
+def test_predictors_that_are_judged_together_get_the_figures_of_each_alone() -> None:
+    random = np.random.default_rng(3)
+    label, scores = drawn(random.normal(size=120)), random.normal(size=(3, 120))
+    scores[2, :9] = np.nan
+    held = {name: score[None] for name, score in zip(("model", "base_rate", "easix"), scores, strict=True)}
+    asked = table(label, np.zeros(120), np.arange(120) // 2, index_name=TIMES), CRS_2
+    together = judge(*asked, held, QUICK)
+    alone = [one for name, score in held.items() for one in judge(*asked, {name: score}, QUICK)]
+    key = ["0h", "24h", "all"].index
+    assert together == sorted(alone, key=lambda one: key(one.index_time))
+    assert together[0].metrics["auroc"].low < together[0].metrics["auroc"].high
+
+
+def test_the_figures_of_a_large_table_are_those_of_a_small_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    score = np.random.default_rng(1).normal(size=120)
+    label = drawn(score)
+    small = judged(label, 1.4 * score)
+    monkeypatch.setattr(cells, "LARGE_CELLS", 1)
+    large = judged(label, 1.4 * score)
+    for name, one in small.items():
+        for metric, found in one.metrics.items():
+            assert astuple(large[name].metrics[metric]) == pytest.approx(astuple(found), abs=1e-5), metric
+    assert large["all"].metrics["ici"] != small["all"].metrics["ici"]
 
 
 def test_model_and_baselines_are_judged_on_the_same_rows(trained: Trained) -> None:

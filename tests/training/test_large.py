@@ -1,6 +1,7 @@
 """What is done otherwise for many rows gives what is done for few."""
 
 import copy
+from dataclasses import astuple
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from features.calibration import Calibration, Parts, Terms
 from features.errors import ClusterError, CrsRiskError, DataError
 from features.prior import sigmoid
 from tests.training.builders import AXI, CRS_2, drawn, table
-from training import baselines, cells, venn_abers
+from training import baselines, cells, penalised, venn_abers
 from training import calibrate as calibration
 from training.assemble import questions
 from training.calibrate import Evidence, calibrate
@@ -45,10 +46,11 @@ def test_levels_of_therapies_are_the_same_looked_up_together_and_one_by_one() ->
 
 def test_a_baseline_of_many_rows_learns_from_evenly_spaced_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, int]] = []
+    real = baselines.base_rate
 
     def watched(train: Table, test: Table, outcome: int) -> np.ndarray:
         seen.append((len(train), len(test)))
-        return baselines.base_rate(train, test, outcome)
+        return real(train, test, outcome)
 
     held, fold_of = made_up(), np.arange(300) % 3
     whole = baselines.out_of_fold(held, np.arange(300), fold_of, CRS_2)
@@ -57,9 +59,15 @@ def test_a_baseline_of_many_rows_learns_from_evenly_spaced_ones(monkeypatch: pyt
         whole["logistic_regression"].tolist()
     )
     monkeypatch.setattr(baselines, "ENOUGH_ROWS", 80)
-    monkeypatch.setattr(baselines, "FITTED", {"base_rate": watched})
-    baselines.out_of_fold(held, np.arange(300), fold_of, CRS_2)
+    monkeypatch.setattr(baselines, "ASKED_ROWS", 30)
+    monkeypatch.setattr(baselines, "base_rate", watched)
+    found = baselines.out_of_fold(held, np.arange(300), fold_of, CRS_2)
     assert seen == [(67, 100)] * 3
+    for fold in range(3):
+        learn, own = np.flatnonzero(fold_of != fold)[::3], fold_of == fold
+        for name, baseline in baselines.FITTED.items():
+            expected = baseline(held.take(learn), held.take(own), CRS_2)
+            assert found[name][own] == pytest.approx(expected, abs=1e-3), name
 
 
 def test_rows_that_are_named_are_the_rows_that_are_judged() -> None:
@@ -141,13 +149,25 @@ def test_what_a_part_of_the_courses_settles_is_then_fitted_on_all_rows(monkeypat
     assert abs(settled.single.early_slope - whole.single.early_slope) > 1e-3
 
 
+def test_calibration_of_many_rows_is_that_of_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = made_up(3000)
+    course = held.course * 7 + 3
+    evidence = Evidence(held.parts(CRS_2), held.values[:, 0].astype(float), held.label[:, CRS_2], course)
+    few = calibrate(evidence, Settings(), {AXI: 0.4})
+    monkeypatch.setattr(calibration, "NEAR_ROWS", 2999)
+    many = calibrate(evidence, Settings(), {AXI: 0.4})
+    assert astuple(many.single) == pytest.approx(astuple(few.single), abs=1e-6)
+    assert many.therapy_shift["single"] == pytest.approx(few.therapy_shift["single"], abs=1e-6)
+    assert many != few
+
+
 def test_products_of_many_rows_are_summed_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(3)
     design, weight = random.normal(size=(1000, 4)), random.random(1000)
-    whole = calibration.weighed(design, weight)
-    monkeypatch.setattr(calibration, "SUMMED_ROWS", 300)
-    assert calibration.weighed(design, weight) == pytest.approx(whole, rel=1e-12)
-    assert calibration.weighed(design[:300], weight[:300]).tolist() == (
+    whole = penalised.weighed(design, weight)
+    monkeypatch.setattr(penalised, "SUMMED_ROWS", 300)
+    assert penalised.weighed(design, weight) == pytest.approx(whole, rel=1e-12)
+    assert penalised.weighed(design[:300], weight[:300]).tolist() == (
         ((design[:300].T * weight[:300]) @ design[:300]).tolist()
     )
 

@@ -12,12 +12,14 @@ from tests.training.builders import Array, drawn
 from training import metrics
 from training.metrics import (
     METRICS,
+    NEAR,
     Metric,
     auprc,
     auroc,
     brier,
     calibration_intercept,
     calibration_slope,
+    drawn_once,
     estimate,
     ici,
     log_loss,
@@ -146,7 +148,34 @@ def test_a_model_that_says_one_thing_has_no_slope() -> None:
     assert math.isnan(ici(label, score, one(3)))
 
 
+@pytest.mark.parametrize("shift", [0.0, -2.0])
+@pytest.mark.parametrize("stretch", [1.0, 0.2, 3.0])
+def test_a_search_begun_near_its_end_finds_the_same_figure(
+    truth: Array, came: Array, stretch: float, shift: float
+) -> None:
+    weight = np.random.default_rng(6).integers(0, 3, 2000).astype(float)
+    for name in METRICS:
+        asked = (came[:2000], stretch * truth[:2000] + shift, weight)
+        assert NEAR[name](*asked) == pytest.approx(METRICS[name](*asked), abs=1e-5), name
+        assert math.isnan(NEAR[name](one(20), np.linspace(-1, 1, 20), one(20))) == (name in UNDEFINED_WITHOUT_BOTH)
+
+
 # Intervals
+
+
+def test_patients_are_drawn_once_for_the_same_rows_and_anew_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def counted(patient: np.ndarray, draws: int, seed: int) -> list[Array]:
+        asked.append(len(patient))
+        return resamples(patient, draws, seed)
+
+    monkeypatch.setattr(metrics, "resamples", counted)
+    draw, some, others = drawn_once(), np.array([3, 3, 5, 8]), np.array([3, 5, 5])
+    for patient, draws, seed in ((some, 9, 1), (some.copy(), 9, 1), (others, 9, 1), (some, 9, 1), (some, 9, 2)):
+        found = draw(patient, draws, seed)
+        assert [one.tolist() for one in found] == [one.tolist() for one in resamples(patient, draws, seed)]
+    assert asked == [4, 3, 4, 4]
 
 
 def test_rows_of_one_patient_are_always_drawn_together() -> None:
