@@ -21,7 +21,7 @@ from features.errors import LedgerError
 #: Seconds after which a worker gives up on the writer; longer than the writer waits for the database.
 WAIT_SECONDS = 15.0
 #: Seconds that a question of an event loop waits at most for those that follow it.
-HOLD_SECONDS = 0.02
+HOLD_SECONDS = 0.05
 #: So many have to follow for that.
 SEVERAL = 2
 _PART_BYTES = 1 << 16
