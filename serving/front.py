@@ -4,9 +4,9 @@ BentoML logs the values of inputs it refuses and has no limit on bodies, so it o
 checked here; the checked request travels beside it.
 """
 
+import asyncio
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from contextvars import ContextVar
 from functools import cached_property, partial
 
@@ -71,6 +71,8 @@ _PASSED = "crs_risk.passed"
 
 #: What the methods behind answer where a record could not be written.
 NOT_RECORDED = 507
+#: For one call, turn and all; BentoML keeps to it, too.
+SECONDS_TO_ANSWER = 30
 #: Status from behind -> what is said instead.
 _BEHIND = {504: refusal.too_slow, NOT_RECORDED: refusal.not_recorded}
 #: Refusals that cost the caller nothing stand in the log alone, so that nobody can fill the ledger with them.
@@ -206,8 +208,7 @@ class Front:
         held, noted, leaving = Held(), list[Noted](), list[Leaving]()
         NOTED.set(noted)
         LEAVING.set(leaving)
-        async with self.recorder().turn if path == "/predict" else nullcontext():
-            await self.app(scope, receive, held)
+        await self._behind(scope, receive, held)
         if held.refused:
             raise _BEHIND.get(held.refused, refusal.internal)()
         if leaving:
@@ -216,6 +217,17 @@ class Front:
             await held.leave(send)
         if (shadow := self.shadow()) is not None:
             shadow.later(noted)
+
+    async def _behind(self, scope: Scope, receive: Receive, held: Held) -> None:
+        """BentoML's part: one course in its turn, all else at once. Refusal 504 where its turn does not come."""
+        if scope["path"] != "/predict":
+            await self.app(scope, receive, held)
+            return
+        try:
+            async with asyncio.timeout(SECONDS_TO_ANSWER), self.recorder().turn:
+                await self.app(scope, receive, held)
+        except TimeoutError:
+            raise refusal.too_slow() from None
 
     @cached_property
     def _desk(self) -> Desk:

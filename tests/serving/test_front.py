@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,14 @@ from audit.events import Entry, Kind, Receipt
 from features import catalogue
 from features.errors import LedgerError
 from features.predict import Predictor
+from serving import front, recorded
 from serving.answerer import Answerer
 from serving.api import BODY_LIMITS
 from serving.front import CHECKED, NOT_RECORDED, Front
-from serving.recorded import Appends, Recorder
+from serving.recorded import LEAVING, Appends, Leaving, Recorder
 from serving.trust.gatekeeper import Gatekeeper
 from serving.trust.settings import Limits, Trust
+from serving.turn import Turn
 from tests.serving.builders import EXAMPLE, Loops, prior_bundle
 
 CANARY = "CANARY-4711"
@@ -78,6 +80,7 @@ def ask(
     parts: int = 1,
     settings: Trust = Trust(),  # noqa: B008 (frozen)
     ledger: Appends | None = None,
+    on_send: Callable[[Any], None] = lambda _: None,
 ) -> Told:
     """One call; the body arrives in `parts` parts, or never where it is None."""
     given = body or b""
@@ -92,14 +95,15 @@ def ask(
         return {"type": "http.request", "body": part, "more_body": bool(chunks)}
 
     async def send(message: Any) -> None:
+        on_send(message)
         sent.append(dict(message))
 
     shown = [(key.encode(), value.encode()) for key, value in (headers or {}).items()]
     scope = {"type": "http", "path": path, "method": method, "headers": shown}
     keeper = Gatekeeper(settings, Path("unused"))
     answerer = Answerer(Predictor(prior_bundle(), catalogue.load()), "7")
-    front = Front(behind, catalogue.load, lambda: answerer, lambda: keeper, lambda: Recorder(ledger or Kept(), b"key"))
-    asyncio.run(front(scope, receive, send))  # type: ignore[arg-type]
+    made = Front(behind, catalogue.load, lambda: answerer, lambda: keeper, lambda: Recorder(ledger or Kept(), b"key"))
+    asyncio.run(made(scope, receive, send))  # type: ignore[arg-type]
     head = {key.decode(): value.decode() for key, value in sent[0]["headers"]}
     return Told(sent[0]["status"], head, b"".join(one["body"] for one in sent[1:]))
 
@@ -198,6 +202,59 @@ def test_a_failure_behind_is_answered_and_logged_without_its_text(caplog: pytest
 def test_an_error_of_bentoml_takes_our_shape(status: int, shown: int, code: str) -> None:
     told = ask(Behind(status=status), json.dumps(EXAMPLE).encode())
     assert (told.status, told.error["code"]) == (shown, code)
+
+
+class Stuck(Turn):
+    """Somebody else's turn, which does not end."""
+
+    async def __aenter__(self) -> None:
+        await asyncio.sleep(60)
+
+
+def test_a_course_whose_turn_does_not_come_is_told_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(front, "SECONDS_TO_ANSWER", 0.05)
+    monkeypatch.setattr(recorded, "Turn", Stuck)
+    behind = Behind()
+    told = ask(behind, json.dumps(EXAMPLE).encode())
+    assert (told.status, told.error["code"]) == (504, "timeout")
+    assert behind.bodies == []
+    assert ask(behind, json.dumps({"requests": [EXAMPLE]}).encode(), "/predict_batch").status == 200
+
+
+class Leaves(Behind):
+    """Hands an answer over whose record is asked for, and ends its own part of the call at once."""
+
+    def __init__(self, recording: Callable[[], Awaitable[list[Receipt]]]) -> None:
+        super().__init__()
+        self.recording = recording
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        (intake,) = CHECKED.get()
+        by = Answerer(Predictor(prior_bundle(), catalogue.load()), "7")
+        LEAVING.get().append(Leaving(b'{"a":1}', by.answered((intake,))[0], self.recording()))
+        await super().__call__(scope, receive, send)
+
+
+def test_nothing_of_an_answer_leaves_before_its_record_is_on_the_disk() -> None:
+    steps: list[str] = []
+
+    async def recording() -> list[Receipt]:
+        await asyncio.sleep(0.02)
+        steps.append("on the disk")
+        return [Receipt(5, "ab")]
+
+    told = ask(Leaves(recording), json.dumps(EXAMPLE).encode(), on_send=lambda message: steps.append(message["type"]))
+    assert (told.status, told.body) == (200, b'{"a":1,"record":{"sequence":5,"hash":"ab"}}')
+    assert steps == ["on the disk", "http.response.start", "http.response.body"]
+
+
+def test_an_answer_whose_record_fails_after_bentoml_has_ended_is_none() -> None:
+    async def recording() -> list[Receipt]:
+        raise LedgerError("ledger", "its writer does not answer")
+
+    told = ask(Leaves(recording), json.dumps(EXAMPLE).encode())
+    assert (told.status, told.error["code"]) == (503, "not-recorded")
+    assert b'"a"' not in told.body
 
 
 def test_a_foreign_address_is_not_repeated_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
