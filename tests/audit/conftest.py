@@ -1,5 +1,6 @@
 """Fixtures of the ledger's tests: a home of its own, on SQLite and on a real PostgreSQL server."""
 
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -48,6 +49,13 @@ def deployment(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Deplo
 def small(tmp_path: Path) -> Deployment:
     """A home with a ledger on SQLite."""
     return Deployment(Home(tmp_path / "home"), "")
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A short path: that of a socket has about a hundred letters."""
+    with tempfile.TemporaryDirectory(prefix="crs-") as made:
+        yield Path(made)
 
 
 @pytest.fixture

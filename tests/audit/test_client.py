@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import socket
-import tempfile
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -25,13 +24,6 @@ Answer = Callable[[socket.socket], None]
 
 def entry(name: str) -> Entry:
     return Entry(Kind.PREDICTION, {"of": name}, name)
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A short path: that of a socket has about a hundred letters."""
-    with tempfile.TemporaryDirectory(prefix="crs-") as made:
-        yield Path(made)
 
 
 @pytest.fixture
@@ -69,8 +61,8 @@ def read_all(connection: socket.socket, count: int) -> list[bytes]:
     return found
 
 
-def test_what_was_asked_for_together_is_in_the_ledger_each_with_its_own_receipt(ledger: Ledger, folder: Path) -> None:
-    writer = Writer(ledger, folder / "socket")
+def test_what_was_asked_for_together_is_in_the_ledger_each_with_its_own_receipt(ledger: Ledger, short: Path) -> None:
+    writer = Writer(ledger, short / "socket")
     client = Client(writer.path)
 
     async def ask(name: str, behind: int) -> tuple[str, Receipt]:
@@ -90,7 +82,7 @@ def test_what_was_asked_for_together_is_in_the_ledger_each_with_its_own_receipt(
     assert verify(ledger).whole
 
 
-def test_a_question_waits_for_those_behind_it_and_for_none_where_one_follows(folder: Path) -> None:
+def test_a_question_waits_for_those_behind_it_and_for_none_where_one_follows(short: Path) -> None:
     arrived: list[list[bytes]] = []
 
     def answer(connection: socket.socket) -> None:
@@ -108,12 +100,12 @@ def test_a_question_waits_for_those_behind_it_and_for_none_where_one_follows(fol
         asked = [client.ask([entry(name)], behind) for name, behind in (("a", 3), ("b", 2), ("c", 1))]
         assert [await one for one in asked] == [[Receipt(place, "h")] for place in range(3)]
 
-    with answering(folder / "socket", answer) as client:
+    with answering(short / "socket", answer) as client:
         asyncio.run(run(client))
     assert [len(one) for one in arrived] == [1, 3]
 
 
-def test_a_question_whose_followers_never_come_is_asked_all_the_same(folder: Path) -> None:
+def test_a_question_whose_followers_never_come_is_asked_all_the_same(short: Path) -> None:
     def answer(connection: socket.socket) -> None:
         read_all(connection, 1)
         connection.sendall(wire.framed(wire.told([Receipt(4, "h")])))
@@ -121,11 +113,11 @@ def test_a_question_whose_followers_never_come_is_asked_all_the_same(folder: Pat
     async def run(client: Client) -> None:
         assert await client.ask([entry("a")], 9) == [Receipt(4, "h")]
 
-    with answering(folder / "socket", answer) as client:
+    with answering(short / "socket", answer) as client:
         asyncio.run(run(client))
 
 
-def test_more_than_the_socket_takes_at_once_arrives_whole_and_in_order(folder: Path) -> None:
+def test_more_than_the_socket_takes_at_once_arrives_whole_and_in_order(short: Path) -> None:
     names = [f"{place}-{'x' * 9000}" for place in range(200)]
     arrived: list[str] = []
 
@@ -138,12 +130,12 @@ def test_more_than_the_socket_takes_at_once_arrives_whole_and_in_order(folder: P
         asked = [client.ask([entry(name)]) for name in names]
         assert [(await one)[0].sequence for one in asked] == list(range(len(names)))
 
-    with answering(folder / "socket", answer) as client:
+    with answering(short / "socket", answer) as client:
         asyncio.run(run(client))
     assert arrived == names
 
 
-def test_who_gives_up_does_not_take_the_receipt_of_the_next(folder: Path) -> None:
+def test_who_gives_up_does_not_take_the_receipt_of_the_next(short: Path) -> None:
     def answer(connection: socket.socket) -> None:
         read_all(connection, 2)
         for place in (7, 8):
@@ -158,21 +150,21 @@ def test_who_gives_up_does_not_take_the_receipt_of_the_next(folder: Path) -> Non
         first.cancel()
         assert await client.ask([entry("b")]) == [Receipt(8, "h")]
 
-    with answering(folder / "socket", answer) as client:
+    with answering(short / "socket", answer) as client:
         asyncio.run(run(client))
 
 
 @pytest.mark.parametrize(
     "sent", [b"", b"\xff\xff\xff\xff", wire.framed(wire.told([])) * 3], ids=["ends", "too long", "unasked"]
 )
-def test_a_line_that_breaks_off_fails_all_who_wait_and_the_next_opens_another(folder: Path, sent: bytes) -> None:
+def test_a_line_that_breaks_off_fails_all_who_wait_and_the_next_opens_another(short: Path, sent: bytes) -> None:
     async def run(client: Client) -> None:
         asked = [client.ask([entry(name)]) for name in "ab"]
         found = await asyncio.gather(*asked, return_exceptions=True)
         failed = [one for one in found if isinstance(one, LedgerError)]
         assert [one.problem for one in failed] == ["its writer does not answer"] * (2 if len(sent) < 5 else 0)
         await asyncio.sleep(0)
-        (folder / "socket").unlink()
+        (short / "socket").unlink()
         with pytest.raises(LedgerError, match="does not answer"):
             await client.ask([entry("c")])
 
@@ -180,11 +172,11 @@ def test_a_line_that_breaks_off_fails_all_who_wait_and_the_next_opens_another(fo
         read_all(connection, 2)
         connection.sendall(sent)
 
-    with answering(folder / "socket", answer) as client:
+    with answering(short / "socket", answer) as client:
         asyncio.run(run(client))
 
 
-def test_a_writer_that_says_nothing_is_given_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_writer_that_says_nothing_is_given_up(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WAIT_SECONDS", 0.05)
     done = threading.Event()
 
@@ -197,5 +189,5 @@ def test_a_writer_that_says_nothing_is_given_up(folder: Path, monkeypatch: pytes
             await client.ask([entry("a")])
         done.set()
 
-    with answering(folder / "socket", answer) as client:
+    with answering(short / "socket", answer) as client:
         asyncio.run(run(client))

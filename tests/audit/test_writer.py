@@ -3,7 +3,6 @@
 import contextlib
 import socket
 import sqlite3
-import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,21 +22,14 @@ from tests.audit.builders import START, Deployment
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    """A short path: that of a socket has about a hundred letters."""
-    with tempfile.TemporaryDirectory(prefix="crs-") as made:
-        yield Path(made)
-
-
-@pytest.fixture
 def ledger(deployment: Deployment) -> Iterator[Ledger]:
     with deployment.open() as opened:
         yield opened
 
 
 @pytest.fixture
-def writer(ledger: Ledger, folder: Path) -> Iterator[Writer]:
-    made = Writer(ledger, folder / "socket")
+def writer(ledger: Ledger, short: Path) -> Iterator[Writer]:
+    made = Writer(ledger, short / "socket")
     yield made
     made.close()
 
@@ -106,11 +98,11 @@ def locked(small: Deployment) -> Iterator[None]:
 
 
 def test_a_database_that_is_locked_fails_the_caller_and_nothing_is_recorded(
-    small: Deployment, folder: Path, monkeypatch: pytest.MonkeyPatch
+    small: Deployment, short: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("audit.database.BUSY_SECONDS", 0.2)
     with small.open() as ledger:
-        writer = Writer(ledger, folder / "socket")
+        writer = Writer(ledger, short / "socket")
         client = Client(writer.path)
         with locked(small), pytest.raises(LedgerError, match="the database cannot be used"):
             client.append(Kind.PREDICTION, {}, "p-1")
@@ -120,8 +112,8 @@ def test_a_database_that_is_locked_fails_the_caller_and_nothing_is_recorded(
         writer.close()
 
 
-def test_a_writer_that_is_gone_fails_the_caller(ledger: Ledger, folder: Path) -> None:
-    writer = Writer(ledger, folder / "socket")
+def test_a_writer_that_is_gone_fails_the_caller(ledger: Ledger, short: Path) -> None:
+    writer = Writer(ledger, short / "socket")
     client = Client(writer.path)
     client.append(Kind.HEARTBEAT, {})
     writer.close()
@@ -153,12 +145,12 @@ def test_the_socket_is_for_its_owner_alone(writer: Writer) -> None:
 
 
 def test_who_asks_for_nothing_is_told_whether_records_can_be_written(
-    small: Deployment, folder: Path, monkeypatch: pytest.MonkeyPatch
+    small: Deployment, short: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the last write, so that a probe adds no record where calls come in; by a heartbeat where that failed."""
     monkeypatch.setattr("audit.database.BUSY_SECONDS", 0.2)
     with small.open() as ledger:
-        writer = Writer(ledger, folder / "socket")
+        writer = Writer(ledger, short / "socket")
         client = Client(writer.path)
         assert [client.append_all([]) for _ in range(3)] == [[], [], []]
         assert len(list(ledger.records(Kind.HEARTBEAT))) == 1
@@ -173,10 +165,10 @@ def test_who_asks_for_nothing_is_told_whether_records_can_be_written(
         writer.close()
 
 
-def test_a_running_writer_beats(small: Deployment, folder: Path) -> None:
+def test_a_running_writer_beats(small: Deployment, short: Path) -> None:
     small.settings = replace(small.settings, heartbeat=0.05)
     with small.open() as ledger:
-        writer = Writer(ledger, folder / "socket")
+        writer = Writer(ledger, short / "socket")
         threading.Event().wait(0.4)
         writer.close()
         beats = list(ledger.records(Kind.HEARTBEAT))
