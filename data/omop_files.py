@@ -10,7 +10,6 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfileobj
-from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 from zipfile import BadZipFile, ZipFile
 
@@ -20,6 +19,7 @@ import psycopg2
 import psycopg2.sql as sql
 
 from features.errors import DataError
+from features.scratch import Scratch
 
 BATCH_ROWS = 200_000
 #: Bytes of one row of a CSV at most; a longer one is a quotation mark that was never closed.
@@ -123,8 +123,8 @@ def _on_disk(archive: Path | None, file: Path) -> Iterator[Path]:
     if archive is None:
         yield file
         return
-    with TemporaryDirectory(prefix="crs-omop-") as folder:
-        path = Path(folder, file.name)
+    with Scratch("omop") as folder:
+        path = folder / file.name
         with ZipFile(archive) as held, held.open(file.as_posix()) as packed, path.open("wb") as unpacked:
             copyfileobj(packed, unpacked)
         yield path

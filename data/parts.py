@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pandas as pd
 import pyarrow as pa
@@ -21,6 +20,7 @@ from data.report import Finding, RejectionReport, check_share
 from data.sieve import words
 from data.tables import ALLOWED_REJECTED, TABLES, Cohort, Frames, naming_files, read_frames
 from features.errors import DataError
+from features.scratch import Scratch
 
 #: Courses of one part, and rows of a table that are dealt at a time.
 PART_COURSES, BATCH_ROWS = 5000, 200_000
@@ -39,7 +39,7 @@ def frame_parts(folder: Path, courses: int = PART_COURSES) -> Iterator[Iterator[
     if len(set(place.values())) <= 1 or any(path.suffix != ".parquet" for path in paths.values()):
         yield iter([read_frames(folder)])
         return
-    with TemporaryDirectory(prefix="crs-parts-") as scratch:
+    with Scratch("parts") as scratch:
         parts = [Path(scratch, f"{number:05d}") for number in range(max(place.values()) + 1)]
         for part in parts:
             part.mkdir()

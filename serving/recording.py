@@ -1,12 +1,9 @@
 """The ledger of a running service: opened before the first worker starts, closed after the last one has ended."""
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 from audit import runtime
@@ -17,6 +14,7 @@ from audit.ledger import Ledger, open_ledger
 from audit.writer import Writer
 from features import catalogue
 from features.home import Home, read_live
+from features.scratch import Scratch
 from serving.own_codes import known
 from serving.trust import reading
 
@@ -29,22 +27,18 @@ def recording(home: Home, workers: int) -> Iterator[Writer]:
     user may enter: a path below the home could be too long for one.
     """
     tenant_key(home)  # made here, once, and not by several workers
-    folder = Path(tempfile.mkdtemp(prefix="crs-risk-ledger-"))
-    try:
-        with open_ledger(home) as ledger:
-            if ledger.settings.vault:
-                DataKeys(home).prepare()
-            _configured(ledger, home)
-            ledger.append(Kind.SERVICE_STARTED, {**_live(home), **_before(ledger), **_machine(workers)})
-            writer = Writer(ledger, folder / "socket")
-            try:
-                yield writer
-            finally:
-                writer.close()
-            ledger.append(Kind.SERVICE_STOPPED, _live(home))
-            ledger.checkpoint()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with Scratch("ledger") as folder, open_ledger(home) as ledger:
+        if ledger.settings.vault:
+            DataKeys(home).prepare()
+        _configured(ledger, home)
+        ledger.append(Kind.SERVICE_STARTED, {**_live(home), **_before(ledger), **_machine(workers)})
+        writer = Writer(ledger, folder / "socket")
+        try:
+            yield writer
+        finally:
+            writer.close()
+        ledger.append(Kind.SERVICE_STOPPED, _live(home))
+        ledger.checkpoint()
 
 
 def _configured(ledger: Ledger, home: Home) -> None:

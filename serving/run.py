@@ -7,12 +7,10 @@ A worker that dies of anything else is started again, a few times.
 import json
 import os
 import select
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +19,7 @@ from audit.wire import SOCKET
 from audit.writer import Writer
 from features.errors import BundleError, CatalogueError, CrsRiskError, LedgerError, StoreError, UsageError
 from features.home import VARIABLE, Home
+from features.scratch import Scratch
 from serving import log
 from serving.recording import recording
 from serving.trust import start, tls
@@ -110,7 +109,7 @@ class _Supervisor:
         self.lifeline, self._held = os.pipe()
         self.status, self._told = os.pipe()
         self._pending = b""
-        self.scratch = tempfile.mkdtemp(prefix="crs-risk-")
+        self.scratch = Scratch("workers")
 
     def run(self) -> None:
         previous = {number: signal.signal(number, self._stop) for number in _STOPPING}
@@ -122,7 +121,7 @@ class _Supervisor:
                 signal.signal(number, handler)
             for pipe in (self.lifeline, self._held, self.status, self._told):
                 os.close(pipe)
-            shutil.rmtree(self.scratch, ignore_errors=True)
+            self.scratch.close()
 
     def _stop(self, *_: object) -> None:
         self.stopping = True
@@ -144,7 +143,7 @@ class _Supervisor:
         command = [sys.executable, "-m", "serving.worker", *map(str, pipes)]
         root = str(Path(__file__).resolve().parents[1])
         path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH", ""))))
-        environment = {**os.environ, "PYTHONPATH": path, "PROMETHEUS_MULTIPROC_DIR": self.scratch}
+        environment = {**os.environ, "PYTHONPATH": path, "PROMETHEUS_MULTIPROC_DIR": str(self.scratch.folder)}
         environment[SOCKET] = str(self.writer.path)
         return subprocess.Popen(command, pass_fds=pipes, env=environment, stdin=subprocess.DEVNULL)
 

@@ -8,19 +8,18 @@ rows that judge it: docs/adr/0021-dask-and-streaming.md has what that comes to.
 """
 
 import os
-import tempfile
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from shutil import rmtree
 from threading import RLock
 
 import numpy as np
 import xgboost
 from numpy.typing import NDArray
 
+from features.scratch import Scratch
 from training.cells import BLOCK_ROWS, Cells, Matrix
 from training.memory import give_back
 
@@ -87,23 +86,23 @@ class _Bins:
     """A matrix of cells, and the folder of its files."""
 
     matrix: xgboost.DMatrix
-    folder: Path
+    files: Scratch
 
     @classmethod
     def of(cls, cells: Cells, cuts: xgboost.DMatrix | None = None) -> "_Bins":
         """The folder lies beside the cells' own file, or where temporary files do. cuts: whose are used."""
         file = getattr(cells.values, "filename", None)
-        folder = Path(tempfile.mkdtemp(dir=Path(file).parent if file else None, prefix="crs-bins-"))
+        files = Scratch("bins", Path(file).parent if file else None)
         try:
-            return cls(binned_in_files(cells, folder, cuts), folder)
+            return cls(binned_in_files(cells, files.folder, cuts), files)
         except BaseException:
-            rmtree(folder)
+            files.close()
             raise
 
     def close(self) -> None:
         # Said outright, for whoever caught an error may hold the matrix still; it removes its own files.
         self.matrix.__del__()
-        rmtree(self.folder)
+        self.files.close()
 
 
 def binned_in_files(cells: Cells, folder: Path, cuts: xgboost.DMatrix | None = None) -> xgboost.DMatrix:

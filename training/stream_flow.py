@@ -1,6 +1,5 @@
 """`crs train --stream`: as `crs train`, of a cohort that is larger than memory."""
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from features.errors import UsageError
 from features.home import Home
 from features.pooling import pool
 from features.prior import Prior
+from features.scratch import Scratch
 from training import flows
 from training.config import Settings
 from training.diagnose import Override
@@ -54,9 +54,9 @@ def train_streamed(
     """Errors as training.flows.train; the data checks see the first part of at most so many courses."""
     catalogue = load()
     evidence = Prior(pool(catalogue))
-    with tempfile.TemporaryDirectory(prefix="crs-stream-") as scratch, frame_parts(folder, courses) as parts:
+    with Scratch("stream") as scratch, frame_parts(folder, courses) as parts:
         kept = _kept(folder, parts, settings.test_share, overrides)
-        cohort, made = stream(kept, evidence, catalogue, settings.workers, Path(scratch))
+        cohort, made = stream(kept, evidence, catalogue, settings.workers, scratch)
         if cohort.report.findings:
             flows.console.print(cohort.report.text())
         return train_cohort(cohort, name, settings, catalogue, flows.console.print, overrides, made=made)
