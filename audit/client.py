@@ -43,7 +43,7 @@ class Client:
             connection.sendall(question)
             answer = _received(connection)
         self._idle.put(connection)
-        return receipts_of(answer)
+        return _understood(answer)
 
     def ask(self, entries: Sequence[Entry], behind: int = 0) -> Awaitable[list[Receipt]]:
         """Ask for the same from an event loop; on the disk once it was awaited. LedgerError where that is not sure.
@@ -80,13 +80,14 @@ class Client:
 
     def _connected(self) -> socket.socket:
         """At once: the system accepts for the writer, however busy that is."""
-        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        made.settimeout(WAIT_SECONDS)
-        try:
-            made.connect(self._path)
-        except OSError as error:
-            made.close()
-            raise _silent() from error
+        with contextlib.ExitStack() as undo:
+            try:
+                made = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+                made.settimeout(WAIT_SECONDS)
+                made.connect(self._path)
+            except OSError as error:
+                raise _silent() from error
+            undo.pop_all()
         return made
 
 
@@ -181,10 +182,17 @@ class _Recording:
             async with asyncio.timeout(None if self.answer.done() else WAIT_SECONDS):
                 answer = await self.answer
         except TimeoutError:
+            self.line.close()  # or what nobody waits for any more would be kept, and recorded, once the writer wakes
             raise _silent() from None
-        if not answer:
-            raise _silent()
+        return _understood(answer)
+
+
+def _understood(answer: bytes) -> list[Receipt]:
+    """The receipts; LedgerError where the writer could not record, or gave no answer that is one."""
+    try:
         return receipts_of(answer)
+    except (ValueError, KeyError, TypeError) as error:
+        raise _silent() from error
 
 
 def _settle(waiting: "asyncio.Future[bytes]", answer: bytes) -> None:

@@ -13,6 +13,7 @@ import threading
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 from audit import wire
@@ -118,12 +119,12 @@ class Writer:
 
     def _answer(self, questions: list[_Question]) -> None:
         """Commit all in one transaction; where one event conflicts, each question by itself, so that it harms none."""
-        for asked in questions:
-            if not asked.entries:
-                self._tell_standing(asked)
-        questions = [one for one in questions if one.entries]
-        if questions:
-            self._commit(questions)
+        for asks, group in groupby(questions, lambda one: bool(one.entries)):
+            if asks:
+                self._commit(list(group))
+            else:
+                for asked in group:
+                    self._tell_standing(asked)
 
     def _commit(self, questions: list[_Question]) -> None:
         try:

@@ -123,7 +123,7 @@ class Recorder:
         by: Answerer,
         written: Callable[[Answered], bytes] = lambda one: msgspec.json.encode(one.answer),
     ) -> Leaving:
-        """The answer to one course as `written` makes it, with its record asked for; LedgerError where nobody can be.
+        """The answer to one course as `written` makes it, its record asked for; LedgerError where none can be.
 
         For the event loop, within a turn, which it takes for the milliseconds of one course: threads that answer at
         the same time spend a third of it on handing the interpreter to each other.

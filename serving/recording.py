@@ -27,7 +27,7 @@ def recording(home: Home, workers: int) -> Iterator[Writer]:
     user may enter: a path below the home could be too long for one.
     """
     tenant_key(home)  # made here, once, and not by several workers
-    with Scratch("ledger") as folder, open_ledger(home) as ledger:
+    with Scratch("writer") as folder, open_ledger(home) as ledger:
         if ledger.settings.vault:
             DataKeys(home).prepare()
         _configured(ledger, home)

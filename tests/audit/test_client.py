@@ -51,6 +51,10 @@ def answering(path: Path, answer: Answer) -> Iterator[Client]:
         thread.join()
 
 
+async def waited(asked: Awaitable[list[Receipt]]) -> list[Receipt]:
+    return await asked
+
+
 def read_all(connection: socket.socket, count: int) -> list[bytes]:
     """So many frames."""
     buffer, found = bytearray(), list[bytes]()
@@ -141,9 +145,6 @@ def test_who_gives_up_does_not_take_the_receipt_of_the_next(short: Path) -> None
         for place in (7, 8):
             connection.sendall(wire.framed(wire.told([Receipt(place, "h")])))
 
-    async def waited(asked: Awaitable[list[Receipt]]) -> list[Receipt]:
-        return await asked
-
     async def run(client: Client) -> None:
         first = asyncio.create_task(waited(client.ask([entry("a")])))
         await asyncio.sleep(0)
@@ -185,9 +186,48 @@ def test_a_writer_that_says_nothing_is_given_up(short: Path, monkeypatch: pytest
         done.wait()
 
     async def run(client: Client) -> None:
-        with pytest.raises(LedgerError, match="does not answer"):
-            await client.ask([entry("a")])
+        asked = [client.ask([entry(name)]) for name in "ab"]
+        found = await asyncio.gather(*map(waited, asked), return_exceptions=True)
+        assert [str(one) for one in found] == ["ledger: its writer does not answer; restart the service"] * 2
+        assert not client._line._asked  # type: ignore[union-attr]
         done.set()
 
     with answering(short / "socket", answer) as client:
         asyncio.run(run(client))
+
+
+@pytest.mark.parametrize("sent", [b"no json", b"[]", b"{}", b'{"receipts": [[1]]}'])
+def test_an_answer_of_another_form_is_none(short: Path, sent: bytes) -> None:
+    def answer(connection: socket.socket) -> None:
+        read_all(connection, 1)
+        connection.sendall(wire.framed(sent))
+
+    async def run(client: Client) -> None:
+        with pytest.raises(LedgerError, match="does not answer"):
+            await client.ask([entry("a")])
+
+    with answering(short / "socket", answer) as client:
+        asyncio.run(run(client))
+
+
+def test_a_process_without_file_descriptors_left_is_told_so(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: int) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr("audit.client.socket.socket", none)
+    with pytest.raises(LedgerError, match="does not answer"):
+        Client(short / "socket").append_all([entry("a")])
+
+
+def test_the_answers_of_one_line_keep_the_order_of_its_questions(ledger: Ledger, short: Path) -> None:
+    writer = Writer(ledger, short / "socket")
+    client = Client(writer.path)
+
+    async def run() -> list[list[Receipt]]:
+        return await asyncio.gather(*(client.ask(held, 9) for held in ([entry("a")], [], [entry("b")])))
+
+    first, nothing, last = asyncio.run(run())
+    assert [len(first), len(nothing), len(last)] == [1, 0, 1]
+    assert [ledger.find(name).sequence for name in "ab"] == [first[0].sequence, last[0].sequence]  # type: ignore[union-attr]
+    client.close()
+    writer.close()

@@ -14,14 +14,12 @@ from audit.events import Entry, Kind, Receipt
 from features import catalogue
 from features.errors import LedgerError
 from features.predict import Predictor
-from serving import front, recorded
 from serving.answerer import Answerer
 from serving.api import BODY_LIMITS
 from serving.front import CHECKED, NOT_RECORDED, Front
 from serving.recorded import LEAVING, Appends, Leaving, Recorder
 from serving.trust.gatekeeper import Gatekeeper
 from serving.trust.settings import Limits, Trust
-from serving.turn import Turn
 from tests.serving.builders import EXAMPLE, Loops, prior_bundle
 
 CANARY = "CANARY-4711"
@@ -204,34 +202,18 @@ def test_an_error_of_bentoml_takes_our_shape(status: int, shown: int, code: str)
     assert (told.status, told.error["code"]) == (shown, code)
 
 
-class Stuck(Turn):
-    """Somebody else's turn, which does not end."""
-
-    async def __aenter__(self) -> None:
-        await asyncio.sleep(60)
-
-
-def test_a_course_whose_turn_does_not_come_is_told_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(front, "SECONDS_TO_ANSWER", 0.05)
-    monkeypatch.setattr(recorded, "Turn", Stuck)
-    behind = Behind()
-    told = ask(behind, json.dumps(EXAMPLE).encode())
-    assert (told.status, told.error["code"]) == (504, "timeout")
-    assert behind.bodies == []
-    assert ask(behind, json.dumps({"requests": [EXAMPLE]}).encode(), "/predict_batch").status == 200
-
-
 class Leaves(Behind):
     """Hands an answer over whose record is asked for, and ends its own part of the call at once."""
 
     def __init__(self, recording: Callable[[], Awaitable[list[Receipt]]]) -> None:
         super().__init__()
         self.recording = recording
+        self.leaving: list[Leaving] = []
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        (intake,) = CHECKED.get()
+        self.leaving, (intake,) = LEAVING.get(), CHECKED.get()
         by = Answerer(Predictor(prior_bundle(), catalogue.load()), "7")
-        LEAVING.get().append(Leaving(b'{"a":1}', by.answered((intake,))[0], self.recording()))
+        self.leaving.append(Leaving(b'{"a":1}', by.answered((intake,))[0], self.recording()))
         await super().__call__(scope, receive, send)
 
 
@@ -243,9 +225,11 @@ def test_nothing_of_an_answer_leaves_before_its_record_is_on_the_disk() -> None:
         steps.append("on the disk")
         return [Receipt(5, "ab")]
 
-    told = ask(Leaves(recording), json.dumps(EXAMPLE).encode(), on_send=lambda message: steps.append(message["type"]))
+    behind = Leaves(recording)
+    told = ask(behind, json.dumps(EXAMPLE).encode(), on_send=lambda message: steps.append(message["type"]))
     assert (told.status, told.body) == (200, b'{"a":1,"record":{"sequence":5,"hash":"ab"}}')
     assert steps == ["on the disk", "http.response.start", "http.response.body"]
+    assert behind.leaving == []  # BentoML holds what a call's context holds for 30 s
 
 
 def test_an_answer_whose_record_fails_after_bentoml_has_ended_is_none() -> None:
