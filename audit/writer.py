@@ -6,7 +6,6 @@ worker hears back after its records are on the disk, never before.
 
 import contextlib
 import logging
-import os
 import selectors
 import socket
 import threading
@@ -74,7 +73,6 @@ class Writer:
         self._thread.join()
 
     def _run(self) -> None:
-        _give_way()
         try:
             while self._turn():
                 pass
@@ -182,10 +180,3 @@ class Writer:
         with contextlib.suppress(KeyError, ValueError):
             self._selector.unregister(caller.connection)
         caller.connection.close()
-
-
-def _give_way() -> None:
-    """Not to interrupt a worker that is answering: where processors are short, a little later means more at once."""
-    if hasattr(os, "SCHED_BATCH"):
-        with contextlib.suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))  # 0: this thread

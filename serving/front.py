@@ -4,6 +4,7 @@ BentoML logs the values of inputs it refuses and has no limit on bodies, so it o
 checked here; the checked request travels beside it.
 """
 
+import asyncio
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -70,6 +71,8 @@ _PASSED = "crs_risk.passed"
 
 #: What the methods behind answer where a record could not be written.
 NOT_RECORDED = 507
+#: For one call, turn and all; BentoML keeps to it, too.
+SECONDS_TO_ANSWER = 30
 #: Status from behind -> what is said instead.
 _BEHIND = {504: refusal.too_slow, NOT_RECORDED: refusal.not_recorded}
 #: Refusals that cost the caller nothing stand in the log alone, so that nobody can fill the ledger with them.
@@ -205,8 +208,8 @@ class Front:
         held, noted, leaving = Held(), list[Noted](), list[Leaving]()
         NOTED.set(noted)
         LEAVING.set(leaving)
-        await self.app(scope, receive, held)
-        if held.refused:
+        await self._behind(scope, receive, held)
+        if held.refused or not (held.messages or leaving):
             leaving.clear()
             raise _BEHIND.get(held.refused, refusal.internal)()
         if leaving:
@@ -215,6 +218,20 @@ class Front:
             await held.leave(send)
         if (shadow := self.shadow()) is not None:
             shadow.later(noted)
+
+    async def _behind(self, scope: Scope, receive: Receive, held: Held) -> None:
+        """BentoML's part: one course in its turn, all else at once. Refusal 504 where its turn does not come.
+
+        The turn is taken here, where whoever has come in is counted: behind BentoML's layers few are seen to wait.
+        """
+        if scope["path"] != "/predict":
+            await self.app(scope, receive, held)
+            return
+        try:
+            async with asyncio.timeout(SECONDS_TO_ANSWER), self.recorder().turn:
+                await self.app(scope, receive, held)
+        except TimeoutError:
+            raise refusal.too_slow() from None
 
     @cached_property
     def _desk(self) -> Desk:

@@ -17,16 +17,16 @@ class Held:
     """Holds an answer back until it may leave, and an error that BentoML made for ever, so that all have one shape."""
 
     def __init__(self) -> None:
-        self._messages: list[Message] = []
+        self.messages: list[Message] = []
         self.refused = 0
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start" and message["status"] >= 400:
             self.refused = message["status"]
-        self._messages.append(message)
+        self.messages.append(message)
 
     async def leave(self, send: Send) -> None:
-        for message in self._messages:
+        for message in self.messages:
             await send(message)
 
 

@@ -14,12 +14,14 @@ from audit.events import Entry, Kind, Receipt
 from features import catalogue
 from features.errors import LedgerError
 from features.predict import Predictor
+from serving import front, recorded
 from serving.answerer import Answerer
 from serving.api import BODY_LIMITS
 from serving.front import CHECKED, NOT_RECORDED, Front
 from serving.recorded import LEAVING, Appends, Leaving, Recorder
 from serving.trust.gatekeeper import Gatekeeper
 from serving.trust.settings import Limits, Trust
+from serving.turn import Turn
 from tests.serving.builders import EXAMPLE, Loops, prior_bundle
 
 CANARY = "CANARY-4711"
@@ -200,6 +202,35 @@ def test_a_failure_behind_is_answered_and_logged_without_its_text(caplog: pytest
 def test_an_error_of_bentoml_takes_our_shape(status: int, shown: int, code: str) -> None:
     told = ask(Behind(status=status), json.dumps(EXAMPLE).encode())
     assert (told.status, told.error["code"]) == (shown, code)
+
+
+class Stuck(Turn):
+    """Somebody else's turn, which does not end."""
+
+    async def __aenter__(self) -> None:
+        await asyncio.sleep(60)
+
+
+def test_a_course_whose_turn_does_not_come_is_told_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(front, "SECONDS_TO_ANSWER", 0.05)
+    monkeypatch.setattr(recorded, "Turn", Stuck)
+    behind = Behind()
+    told = ask(behind, json.dumps(EXAMPLE).encode())
+    assert (told.status, told.error["code"]) == (504, "timeout")
+    assert behind.bodies == []
+    assert ask(behind, json.dumps({"requests": [EXAMPLE]}).encode(), "/predict_batch").status == 200
+
+
+class Silent(Behind):
+    """Ends without an answer."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        pass
+
+
+def test_no_answer_from_behind_is_an_error_of_ours() -> None:
+    told = ask(Silent(), json.dumps(EXAMPLE).encode())
+    assert (told.status, told.error["code"]) == (500, "internal-error")
 
 
 class Leaves(Behind):
