@@ -138,6 +138,7 @@ class _Line:
 
     def close(self) -> None:
         """Nobody waits in a loop that was closed."""
+        self._release()
         if self._socket.fileno() >= 0 and not self._loop.is_closed():
             self._loop.remove_reader(self._socket)
             self._loop.remove_writer(self._socket)
@@ -147,11 +148,15 @@ class _Line:
         self._asked.clear()
         self._leaving.clear()
 
-    def _write(self) -> None:
-        """As much as the socket takes; the rest when it takes more."""
+    def _release(self) -> None:
+        """No question is held any longer."""
         if self._held is not None:
             self._held.cancel()
             self._held = None
+
+    def _write(self) -> None:
+        """As much as the socket takes; the rest when it takes more."""
+        self._release()
         try:
             del self._leaving[: self._socket.send(self._leaving)]
         except BlockingIOError:
