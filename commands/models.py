@@ -46,6 +46,7 @@ def train(
     cluster: Cluster = "",
 ) -> None:
     """Check the data, train, judge and register a model. Example: crs train cohorts/mine"""
+    from data.parts import is_large
     from features.errors import UsageError
     from training import config, diagnose, flows, stream_flow
     from training.cluster import on_cluster
@@ -60,7 +61,7 @@ def train(
     else:
         called, chosen = name or cohort.resolve().name, config.read(settings)
         with on_cluster(cluster):
-            if stream or (stream is None and not derive_grades and stream_flow.is_large(cohort)):
+            if stream or (stream is None and not derive_grades and is_large(cohort)):
                 stream_flow.check_grades(derive_grades)
                 stream_flow.train(home(), cohort, called, chosen, tracking_uri(), answered_for)
             else:

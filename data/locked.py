@@ -15,13 +15,11 @@ from numpy.typing import NDArray
 
 from data.report import RejectionReport
 from data.sieve import words
-from data.tables import Cohort, Frames, read_frames
+from data.tables import ANY_SHARE, Cohort, Frames, check_columns, naming_files, read_frames
 from features.errors import DataError
 
 #: Hashed before each name. It never changes: another text would lock other patients.
 SALT = "crs-risk test set 1:"
-#: A part of a cohort whose rejected rows were judged as a whole is not judged again.
-ANY_SHARE = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +60,14 @@ def test_part(frames: Frames, share: float) -> Frames:
 
 
 def _of_courses(frames: Frames, share: float, wanted: bool) -> Frames:
-    """The rows whose course is, or is not, a locked patient's; rows of no known course are in neither part."""
+    """The rows whose course is, or is not, a locked patient's; rows of no known course are in neither part.
+
+    DataError where a column of ids is missing.
+    """
+    with naming_files(frames.folder):
+        check_columns("courses", frames.courses, "course_id", "patient_id")
+        check_columns("observations", frames.observations, "course_id")
+        check_columns("events", frames.events, "course_id")
     kept = locked(words(frames.courses["patient_id"]), share) == wanted
     own = frames.courses[kept].reset_index(drop=True)
     names = set(words(own["course_id"]))

@@ -16,16 +16,19 @@ import pyarrow as pa
 import pyarrow.parquet as arrow_parquet
 
 from data.files import find_table, read_table
+from data.locked import locked, training_part
 from data.report import Finding, RejectionReport, check_share
 from data.sieve import words
-from data.tables import ALLOWED_REJECTED, TABLES, Cohort, Frames, naming_files, read_frames
+from data.tables import ALLOWED_REJECTED, ANY_SHARE, TABLES, Cohort, Frames, check_columns, naming_files, read_frames
 from features.errors import DataError
 from features.scratch import Scratch
 
 #: Courses of one part, and rows of a table that are dealt at a time.
 PART_COURSES, BATCH_ROWS = 5000, 200_000
-#: A part's rejected rows are judged with those of all others, at the end.
-ANY_SHARE = 1.0
+#: Rows of observations above which a cohort is taken for larger than memory.
+LARGE_ROWS = 50_000_000
+#: Where rows of no part go.
+NOWHERE = -1
 
 
 @contextmanager
@@ -34,18 +37,31 @@ def frame_parts(folder: Path, courses: int = PART_COURSES) -> Iterator[Iterator[
 
     Scratch files lie where temporary files do. DataError where a table is missing or cannot be read.
     """
-    paths = {table: find_table(folder, table) for table in TABLES}
-    place = _places(paths["courses"], courses)
-    if len(set(place.values())) <= 1 or any(path.suffix != ".parquet" for path in paths.values()):
+    place = _places(folder, courses)
+    if not place:
         yield iter([read_frames(folder)])
         return
     with Scratch("parts") as scratch:
-        parts = [Path(scratch, f"{number:05d}") for number in range(max(place.values()) + 1)]
-        for part in parts:
-            part.mkdir()
-        for table, path in paths.items():
-            _deal(path, place, [part / f"{table}.parquet" for part in parts])
+        # Rows of no known course go into the first part, which counts them.
+        parts = _dealt(folder, place, scratch, 0)
         yield (read_frames(part, folder) for part in parts)
+
+
+def drawn_frames(folder: Path, share: float, courses: int = PART_COURSES) -> Frames:
+    """The tables, as they came, of about that many courses that may be learnt from; all such courses of small cohorts.
+
+    Patients are drawn from the whole cohort by their names alone, with all their courses, whatever the order of rows.
+    share: of the patients who are locked, as data.locked. Errors as frame_parts.
+    """
+    place = _places(folder, courses)
+    if not place:
+        return training_part(read_frames(folder), share)
+    table = _columns(folder, "course_id", "patient_id")
+    names = words(table["patient_id"])
+    drawn = locked(names, share + courses / len(table)) & ~locked(names, share)
+    with Scratch("drawn") as scratch:
+        (part,) = _dealt(folder, dict.fromkeys(words(table["course_id"])[drawn], 0), scratch, NOWHERE)
+        return read_frames(part, folder)
 
 
 @contextmanager
@@ -70,6 +86,12 @@ def check_parts(reports: Sequence[RejectionReport], folder: Path | None) -> None
     """DataError where too many rows of a table were rejected over all parts. folder: whose file it names."""
     with naming_files(folder):
         check_share(summed(reports), ALLOWED_REJECTED)
+
+
+def is_large(folder: Path) -> bool:
+    """Whether a cohort is taken for larger than memory: CSV tables never are. DataError where a table is missing."""
+    find_table(folder, "courses")
+    return observation_rows(folder) > LARGE_ROWS
 
 
 def observation_rows(folder: Path) -> int:
@@ -104,25 +126,42 @@ def summed(reports: Sequence[RejectionReport]) -> RejectionReport:
     return RejectionReport(tuple(replace(kind, rows=count) for kind, count in found.items()), dict(rows))
 
 
-def _places(path: Path, courses: int) -> dict[str, int]:
-    """course_id -> number of its part, in the order of course_id."""
-    table = read_table(path)
-    if "course_id" not in table:
-        raise DataError(f"{path}: courses.course_id", "the column is missing", "see docs/cohort-format.md")
-    names = sorted(set(words(table["course_id"])))
+def _places(folder: Path, courses: int) -> dict[str, int]:
+    """course_id -> number of its part, in the order of course_id; empty where tables are read whole, as one part."""
+    names = sorted(set(words(_columns(folder, "course_id")["course_id"])))
+    if len(names) <= courses or any(find_table(folder, table).suffix != ".parquet" for table in TABLES):
+        return {}
     return {name: number // courses for number, name in enumerate(names)}
 
 
-def _deal(path: Path, place: Mapping[str, int], targets: list[Path]) -> None:
-    """The rows of one table into the files of the parts; rows of no known course into the first, which counts them."""
+def _columns(folder: Path, *names: str) -> pd.DataFrame:
+    """Those columns of the table of courses; DataError where one is missing."""
+    table = read_table(find_table(folder, "courses"))
+    with naming_files(folder):
+        check_columns("courses", table, *names)
+    return table[list(names)]
+
+
+def _dealt(folder: Path, place: Mapping[str, int], scratch: Path, rest: int) -> list[Path]:
+    """A folder of tables for each part; rows of courses that have no place go into part `rest`, or NOWHERE."""
+    parts = [scratch / f"{number:05d}" for number in range(max(place.values(), default=0) + 1)]
+    for part in parts:
+        part.mkdir()
+    for table in TABLES:
+        with naming_files(folder):
+            _deal(find_table(folder, table), place, [part / f"{table}.parquet" for part in parts], rest)
+    return parts
+
+
+def _deal(path: Path, place: Mapping[str, int], targets: list[Path], rest: int) -> None:
+    """The rows of one table into the files of the parts."""
     with ExitStack() as stack:
         table = stack.enter_context(_opened(path))
-        if "course_id" not in table.schema_arrow.names:
-            raise DataError(f"{path}: {path.stem}.course_id", "the column is missing", "see docs/cohort-format.md")
+        check_columns(path.stem, table.schema_arrow.names, "course_id")
         out = [stack.enter_context(arrow_parquet.ParquetWriter(target, table.schema_arrow)) for target in targets]
         for batch in table.iter_batches(BATCH_ROWS):
-            number = words(_ids(batch.column("course_id"))).map(place).fillna(0).to_numpy(dtype="int64")
-            for part in sorted(set(number.tolist())):
+            number = words(_ids(batch.column("course_id"))).map(place).fillna(rest).to_numpy(dtype="int64")
+            for part in sorted(set(number.tolist()) - {NOWHERE}):
                 out[part].write_batch(batch.filter(pa.array(number == part)))
 
 

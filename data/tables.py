@@ -1,6 +1,6 @@
 """The canonical cohort: three tables in a folder, read and validated, or written whole."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -26,6 +26,8 @@ from features.errors import DataError, UsageError
 TABLES = ("courses", "observations", "events")
 #: Largest fraction of a table's rows that may be rejected before the whole cohort is refused.
 ALLOWED_REJECTED = 0.2
+#: Where the rejected rows are judged elsewhere, or every row may be rejected.
+ANY_SHARE = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,6 +70,13 @@ def naming_files(folder: Path | None) -> Iterator[None]:
         if folder is None or table not in TABLES:
             raise
         raise type(error)(f"{find_table(folder, table)}: {error.place}", error.problem, error.remedy) from error
+
+
+def check_columns(table: str, columns: Container[str], *needed: str) -> None:
+    """DataError where one of those columns of that table is missing."""
+    for name in needed:
+        if name not in columns:
+            raise DataError(f"{table}.{name}", "the column is missing", "see docs/cohort-format.md")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

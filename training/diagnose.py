@@ -11,6 +11,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
+from data.parts import drawn_frames, is_large
 from data.tables import Cohort, Frames, read_frames
 from features.catalogue import Catalogue
 from features.errors import DataError, UsageError
@@ -27,6 +28,9 @@ from training import (
 )
 from training.diagnose_findings import CODES, SEVERITIES, Finding
 from training.diagnose_material import Material, material
+
+#: About how many courses are looked at where a cohort is larger than memory.
+DRAWN_COURSES = 20_000
 
 Check = Callable[[Material], list[Finding]]
 CHECKS: tuple[Check, ...] = (
@@ -79,8 +83,11 @@ def overrides(codes: Iterable[str], reasons: Iterable[str]) -> tuple[Override, .
 
 
 def read(folder: Path, derive_grades: bool = False) -> tuple[Cohort, Frames]:
-    """A cohort with the tables it was read from; errors as data.tables.read_cohort."""
-    frames = read_frames(folder)
+    """A cohort with the tables it was read from; errors as data.tables.read_cohort.
+
+    Of a cohort that is larger than memory, about DRAWN_COURSES courses with all that the tables hold of them.
+    """
+    frames = drawn_frames(folder, 0.0, DRAWN_COURSES) if is_large(folder) else read_frames(folder)
     return frames.cohort(derive_grades=derive_grades), frames
 
 

@@ -8,14 +8,11 @@ from rich.console import Console
 from rich.table import Table
 
 from data.mapping import convert_extract, read_mapping
-from data.tables import Cohort, Frames
+from data.tables import ANY_SHARE, Cohort, Frames
 from features.catalogue import load
 from features.errors import UsageError
 from training.diagnose import check_findings, diagnose, read, to_json
 from training.diagnose_findings import SEVERITIES, Finding
-
-#: Every row of an extract may be refused and is looked at all the same.
-ANY_SHARE = 1.0
 
 
 def run(

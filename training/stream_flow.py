@@ -3,11 +3,10 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from data.files import find_table
 from data.locked import training_part
-from data.parts import ANY_SHARE, check_parts, frame_parts, observation_rows
+from data.parts import check_parts, drawn_frames, frame_parts
 from data.report import RejectionReport
-from data.tables import Cohort, Frames
+from data.tables import ANY_SHARE, Cohort, Frames
 from features.catalogue import load
 from features.errors import UsageError
 from features.home import Home
@@ -21,14 +20,8 @@ from training.stream import stream
 from training.train import Trained
 from training.train import train as train_cohort
 
-#: Courses of one part while training, and rows of observations from which a cohort is streamed without being asked.
-PART_COURSES, LARGE_ROWS = 20_000, 50_000_000
-
-
-def is_large(folder: Path) -> bool:
-    """Whether a cohort is streamed although nobody asked: CSV tables never are. DataError where a table is missing."""
-    find_table(folder, "courses")
-    return observation_rows(folder) > LARGE_ROWS
+#: Courses of one part while training.
+PART_COURSES = 20_000
 
 
 def check_grades(derive_grades: bool) -> None:
@@ -40,7 +33,7 @@ def check_grades(derive_grades: bool) -> None:
 def train(
     home: Home, folder: Path, name: str, settings: Settings, uri: str | None, overrides: Sequence[Override] = ()
 ) -> str:
-    """Check the first part of the data, train on all parts, record and register; returns the version.
+    """Check the data, train on all parts, record and register; returns the version.
 
     Scratch files lie where temporary files do, and need room for the tables once more and for every row of the table.
     """
@@ -51,19 +44,28 @@ def train(
 def train_streamed(
     folder: Path, name: str, settings: Settings, overrides: Sequence[Override] = (), courses: int = PART_COURSES
 ) -> Trained:
-    """Errors as training.flows.train; the data checks see the first part of at most so many courses."""
+    """Errors as training.flows.train; the data checks see about so many courses, drawn from all of them."""
     catalogue = load()
+    _check(folder, settings.test_share, overrides, courses)
     evidence = Prior(pool(catalogue))
     with Scratch("stream") as scratch, frame_parts(folder, courses) as parts:
-        kept = _kept(folder, parts, settings.test_share, overrides)
+        kept = _kept(folder, parts, settings.test_share)
         cohort, made = stream(kept, evidence, catalogue, settings.workers, scratch)
         if cohort.report.findings:
             flows.console.print(cohort.report.text())
         return train_cohort(cohort, name, settings, catalogue, flows.console.print, overrides, made=made)
 
 
-def _kept(folder: Path, parts: Iterator[Frames], share: float, overrides: Sequence[Override]) -> Iterator[Cohort]:
-    """The parts without the courses of locked patients; the data checks look at the first of them."""
+def _check(folder: Path, share: float, overrides: Sequence[Override], courses: int) -> None:
+    """The data checks on courses drawn from the whole cohort; DataError as training.flows.check_data."""
+    frames = drawn_frames(folder, share, courses)
+    cohort = frames.cohort(ANY_SHARE)
+    flows.check_data(cohort, frames, folder, overrides)
+    flows.console.print(f"the data checks looked at {len(cohort)} courses, drawn by patient from the whole cohort")
+
+
+def _kept(folder: Path, parts: Iterator[Frames], share: float) -> Iterator[Cohort]:
+    """The parts without the courses of locked patients."""
     reports: list[RejectionReport] = []
     away = 0
     for part in parts:
@@ -72,9 +74,6 @@ def _kept(folder: Path, parts: Iterator[Frames], share: float, overrides: Sequen
         if not len(frames.courses):
             continue
         cohort = frames.cohort(ANY_SHARE)
-        if not reports:
-            flows.check_data(cohort, frames, folder, overrides)
-            flows.console.print(f"the data checks looked at the first {len(cohort)} courses")
         reports.append(cohort.report)
         yield cohort
     check_parts(reports, folder)

@@ -1,14 +1,18 @@
 """A table in a file, read and binned a block at a time, gives the model that the same table in memory gives."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from data.parts import cohort_parts, observation_rows
-from data.tables import Cohort, read_cohort
+from data import parts
+from data.locked import locked, training_part
+from data.parts import cohort_parts, drawn_frames, is_large, observation_rows
+from data.synthetic import SyntheticCohort
+from data.tables import TABLES, Cohort, read_cohort, read_frames, write_cohort
 from features import bundle
 from features.catalogue import Catalogue
 from features.errors import DataError
@@ -17,7 +21,8 @@ from features.prior import Prior
 from tests.training.builders import FREE, QUICK, RISING, drawn, plan
 from tests.training.builders import table as made_up_table
 from tests.training.conftest import SMALL
-from training import bins, cells, fit, stream_flow
+from tests.training.faults import Planted
+from training import bins, cells, diagnose, fit, stream_flow
 from training.assemble import Seen, assemble
 from training.bins import let_go
 from training.cells import Cells
@@ -84,8 +89,8 @@ def test_a_streamed_table_is_the_table_of_the_whole_cohort_bit_for_bit(
     cohort_folder: Path, cohort: Cohort, tables: Catalogue, tmp_path: Path, courses: int
 ) -> None:
     expected, spec, unsound = assemble(cohort, Prior(pool(tables)), tables, 1)
-    with cohort_parts(cohort_folder, courses) as parts:
-        light, (found, streamed_spec, streamed_unsound) = stream(parts, Prior(pool(tables)), tables, 1, tmp_path)
+    with cohort_parts(cohort_folder, courses) as held:
+        light, (found, streamed_spec, streamed_unsound) = stream(held, Prior(pool(tables)), tables, 1, tmp_path)
     for name in Table.__slots__:
         one, other = getattr(found, name), getattr(expected, name)
         same = one.tolist() == other.tolist() if one.dtype == object else one.tobytes() == other.tobytes()
@@ -102,7 +107,7 @@ def test_a_bundle_trained_by_streaming_is_the_ordinary_one_but_for_the_fingerpri
 ) -> None:
     settings = replace(SMALL, interval_resamples=2, fewest_events=60, test_share=0.0)
     streamed = train_streamed(cohort_folder, "made-up", settings, courses=100).bundle
-    assert "the data checks looked at the first 100 courses" in capsys.readouterr().out
+    assert re.search("the data checks looked at [0-9]+ courses, drawn by patient", capsys.readouterr().out)
     ordinary = train(read_cohort(cohort_folder), "made-up", settings, tables, lambda _: None).bundle
     files, expected = (json.loads(bundle._files(one)["manifest.json"]) for one in (streamed, ordinary))
     assert files["files"].keys() == expected["files"].keys()
@@ -142,6 +147,65 @@ def test_no_course_to_learn_from_is_one_line(tables: Catalogue, tmp_path: Path) 
 
 def test_a_cohort_is_large_by_its_observations(cohort_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert observation_rows(cohort_folder) > 1000
-    assert not stream_flow.is_large(cohort_folder)
-    monkeypatch.setattr(stream_flow, "LARGE_ROWS", 1000)
-    assert stream_flow.is_large(cohort_folder)
+    assert not is_large(cohort_folder)
+    monkeypatch.setattr(parts, "LARGE_ROWS", 1000)
+    assert is_large(cohort_folder)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2])
+def test_drawn_tables_hold_all_rows_of_patients_drawn_by_name_who_are_not_locked(
+    cohort_folder: Path, share: float
+) -> None:
+    whole, some = read_frames(cohort_folder), drawn_frames(cohort_folder, share, 60)
+    patients = whole.courses["patient_id"].to_numpy()
+    expected = whole.courses[locked(patients, share + 60 / len(patients)) & ~locked(patients, share)]
+    assert some.courses.equals(expected.reset_index(drop=True))
+    assert 40 < len(some.courses) < 80
+    names = set(expected["course_id"])
+    for found, table in ((some.observations, whole.observations), (some.events, whole.events)):
+        assert found.equals(table[table["course_id"].isin(names)].reset_index(drop=True))
+    # The draw reaches beyond the first courses by name.
+    assert len(names - set(sorted(whole.courses["course_id"])[:60])) > 30
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2])
+def test_of_few_courses_all_that_are_not_locked_are_drawn(cohort_folder: Path, share: float) -> None:
+    assert len(drawn_frames(cohort_folder, share, 300).courses) == len(
+        training_part(read_frames(cohort_folder), share).courses
+    )
+
+
+@pytest.fixture
+def leaking_late(made_up: SyntheticCohort, tmp_path: Path) -> Path:
+    """A cohort on disk whose procalcitonin is the grade in all courses but the first fifty by name."""
+    planted = Planted.of(made_up)
+    late = planted.peak.sort_index().iloc[50:]
+    planted = planted.measured("procalcitonin", 0.0, late, "ng/mL")
+    write_cohort(tmp_path / "leaking", planted.courses, planted.observations, planted.events)
+    return tmp_path / "leaking"
+
+
+def test_streaming_stops_at_a_fault_that_the_first_courses_do_not_have(leaking_late: Path) -> None:
+    with pytest.raises(DataError, match="label-copied"):
+        train_streamed(leaking_late, "leaking", SMALL, courses=50)
+
+
+def test_the_data_checks_draw_from_a_cohort_that_is_larger_than_memory(
+    leaking_late: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(diagnose.read(leaking_late)[0]) == 300
+    monkeypatch.setattr(parts, "LARGE_ROWS", 1000)
+    monkeypatch.setattr(diagnose, "DRAWN_COURSES", 50)
+    cohort, frames = diagnose.read(leaking_late)
+    assert 30 < len(cohort) == len(frames.courses) < 70
+
+
+@pytest.mark.parametrize("courses", [1000, 100])
+@pytest.mark.parametrize("missing", ["courses.course_id", "courses.patient_id", "events.course_id"])
+def test_a_table_without_its_ids_is_one_line(cohort_folder: Path, tmp_path: Path, missing: str, courses: int) -> None:
+    held, (name, column) = read_frames(cohort_folder), missing.split(".")
+    tables = {table: getattr(held, table) for table in TABLES}
+    write_cohort(tmp_path / "nameless", **(tables | {name: tables[name].drop(columns=column)}))
+    with pytest.raises(DataError) as refused:
+        train_streamed(tmp_path / "nameless", "nameless", replace(SMALL, test_share=0.2), courses=courses)
+    assert str(refused.value).startswith(f"{tmp_path}/nameless/{name}.parquet: {missing}: the column is missing")
