@@ -6,12 +6,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from audit import proof
-from audit.events import Kind, Record, decode, plain
+from audit import damage, proof
+from audit.events import Kind, Record, plain
 from audit.fhir_export import resources
 from audit.ledger import Ledger
 from audit.prediction import readable
-from features.errors import LedgerError, UsageError
+from audit.reading import decoded
+from features.errors import UsageError
 from features.outcomes import OUTCOME_KEYS
 
 #: Records that are held at once.
@@ -59,7 +60,7 @@ def _parquet(ledger: Ledger, out: Path) -> str:
 def _parts(ledger: Ledger) -> Iterator[list[dict[str, Any]]]:
     rows: list[dict[str, Any]] = []
     for held in ledger.stored():
-        rows.append(_row(held.record))
+        rows.append(_row(held.sequence, held.record))
         if len(rows) == _PART:
             yield rows
             rows = []
@@ -67,21 +68,15 @@ def _parts(ledger: Ledger) -> Iterator[list[dict[str, Any]]]:
         yield rows
 
 
-def _row(stored: bytes) -> dict[str, Any]:
-    record = _decoded(stored)
-    body = readable(record.body) if record.kind is Kind.PREDICTION else record.body
-    head = {"sequence": record.sequence, "time": record.time, "kind": str(record.kind), "hash": record.hash}
-    texts = {name: str(body[name]) for name in _TEXTS if body.get(name) not in (None, "")}
-    chances = body.get("probabilities", {}) if record.kind is Kind.PREDICTION else {}
-    found = {f"probability_{key}": value for key, value in chances.items()}
-    return {**head, "event_id": record.event_id, **texts, **found, "record": stored.decode("ascii")}
-
-
-def _decoded(stored: bytes) -> Record:
-    try:
-        return decode(stored)
-    except (ValueError, KeyError, TypeError) as error:
-        raise LedgerError("ledger", "a record cannot be read", "run `crs audit verify`") from error
+def _row(sequence: int, stored: bytes) -> dict[str, Any]:
+    record = decoded(stored, sequence)
+    head = {"sequence": sequence, "time": record.time, "kind": str(record.kind), "hash": record.hash}
+    with damage.reading(sequence):
+        body = readable(record.body) if record.kind is Kind.PREDICTION else record.body
+        texts = {name: str(body[name]) for name in _TEXTS if body.get(name) not in (None, "")}
+        chances = body.get("probabilities", {}) if record.kind is Kind.PREDICTION else {}
+        found = {f"probability_{key}": float(value) for key, value in chances.items()}
+        return {**head, "event_id": record.event_id, **texts, **found, "record": stored.decode("ascii")}
 
 
 def _fhir(ledger: Ledger, out: Path) -> str:
@@ -91,10 +86,15 @@ def _fhir(ledger: Ledger, out: Path) -> str:
     origin = ledger.signer.key.name
     with _whole(out) as events, _whole(beside) as origins:
         for record in ledger.records():
-            for one in resources(record, origin):
+            for one in _resources(record, origin):
                 (events if one["resourceType"] == "AuditEvent" else origins).write(_line(one))
                 counts[one["resourceType"]] += 1
     return f"{counts['AuditEvent']} AuditEvents in {out}, {counts['Provenance']} Provenances in {beside}"
+
+
+def _resources(record: Record, origin: str) -> list[dict[str, Any]]:
+    with damage.reading(record.sequence):
+        return list(resources(record, origin))
 
 
 def _line(resource: dict[str, Any]) -> bytes:

@@ -5,9 +5,15 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
+from audit import damage
 from audit.events import Kind, Record, stamp
 from audit.ledger import Ledger
 
+#: What is told of a verdict, the reasons as the gate worded them, and of an approval, with the verdict it is bound to.
+_OF_VERDICTS = ("verdict", "champion", "plan_digest", "test_courses", "test_fingerprint", "reasons", "figures")
+_OF_APPROVALS = ("by", "role", "meaning", "verdict_sequence")
+#: Of a record that has to name a model.
+_NAMELESS = "it does not name its model"
 _CHANGES = (Kind.MODEL_ACTIVATED, Kind.MODEL_ROLLED_BACK)
 
 
@@ -15,7 +21,7 @@ _CHANGES = (Kind.MODEL_ACTIVATED, Kind.MODEL_ROLLED_BACK)
 class Reign:
     """One time in which a bundle was the live one: since (inclusive), until (exclusive), None while it lasts.
 
-    sequence, kind: the record that began it. reason: of the promotion or the rollback.
+    sequence, kind: the record that began it. reason: of the promotion or the rollback. by: who rolled back.
     """
 
     version: str
@@ -26,6 +32,7 @@ class Reign:
     sequence: int
     kind: str
     reason: str
+    by: str = ""
 
     def holds(self, time: datetime) -> bool:
         return self.since <= time and (self.until is None or time < self.until)
@@ -69,19 +76,29 @@ def served_at(ledger: Ledger, time: datetime) -> str:
     kinds = (Kind.SERVICE_STARTED, Kind.SERVICE_STOPPED)
     found = [one for kind in kinds for one in ledger.records(kind) if one.time <= time]
     latest = max(found, key=lambda one: one.sequence, default=None)
-    return str(latest.body["digest"]) if latest and latest.kind is Kind.SERVICE_STARTED else ""
+    if latest is None or latest.kind is not Kind.SERVICE_STARTED:
+        return ""
+    with damage.reading(latest.sequence, _NAMELESS):
+        return str(latest.body["digest"])
 
 
 def versions(ledger: Ledger) -> list[Version]:
     """Every bundle that the ledger names, in the order in which they appeared."""
     found: dict[str, Version] = {}
     for record in _of_models(ledger):
-        body = record.body
-        held = found.setdefault(str(body["digest"]), Version(str(body["version"]), str(body["digest"])))
-        _add(held, record)
+        with damage.reading(record.sequence, _NAMELESS):
+            version, digest = str(record.body["version"]), str(record.body["digest"])
+        _add(found.setdefault(digest, Version(version, digest)), record)
     for reign in reigns(ledger):
         found[reign.digest].live.append(reign.to_json())
     return list(found.values())
+
+
+def check_registrations(ledger: Ledger) -> None:
+    """LedgerError that names a registration without version or digest, before anybody looks for one among them."""
+    for record in ledger.records(Kind.MODEL_REGISTERED):
+        with damage.reading(record.sequence, _NAMELESS):
+            record.body["version"], record.body["digest"]
 
 
 def _of_models(ledger: Ledger) -> Iterable[Record]:
@@ -96,20 +113,23 @@ def _add(held: Version, record: Record) -> None:
         held.name, held.parent = str(body.get("name") or ""), str(body.get("parent") or "")
         held.kind_of_change = str(body.get("kind_of_change") or "")
     elif record.kind is Kind.MODEL_EVALUATED:
-        held.verdicts.append({**place, **{key: body.get(key) for key in ("verdict", "champion", "plan_digest")}})
+        held.verdicts.append({**place, **{key: body.get(key) for key in _OF_VERDICTS}})
     elif record.kind is Kind.MODEL_APPROVED:
-        held.approvals.append({**place, **{key: body.get(key) for key in ("by", "role", "meaning")}})
+        held.approvals.append({**place, **{key: body.get(key) for key in _OF_APPROVALS}})
 
 
 def _reign(record: Record, until: datetime | None) -> Reign:
     body = record.body
+    with damage.reading(record.sequence, _NAMELESS):
+        version, digest, tag = (str(body[name]) for name in ("version", "digest", "tag"))
     return Reign(
-        version=str(body["version"]),
-        digest=str(body["digest"]),
-        tag=str(body["tag"]),
+        version=version,
+        digest=digest,
+        tag=tag,
         since=record.time,
         until=until,
         sequence=record.sequence,
         kind=str(record.kind),
         reason=str(body.get("reason") or ""),
+        by=str(body.get("by") or ""),
     )

@@ -8,17 +8,18 @@ import contextlib
 import hmac
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from audit.events import Record
 from audit.note import PublicKey
 from features.errors import LedgerError, StoreError
 from features.home import Home, make_folder
@@ -86,7 +87,8 @@ def draft_signing_key(home: Home, name: str) -> SigningKey:
 def take_over(home: Home, announced: PublicKey, held: SigningKey | None = None) -> SigningKey:
     """The signing key after the ledger announced `announced`: the draft takes the place of the old one if it is it.
 
-    held: the key that the caller has, which needs no look at the files where it is the announced one.
+    held: the key that the caller has, which needs no look at the files where it is the announced one. LedgerError where
+    the home has no such key: somebody else announced it, or the files are of another time.
     """
     if held is not None and held.key == announced:
         return held
@@ -95,7 +97,35 @@ def take_over(home: Home, announced: PublicKey, held: SigningKey | None = None) 
     with contextlib.suppress(FileNotFoundError):
         if signing_key(home).key != announced and SigningKey.from_bytes(draft.read_bytes()).key == announced:
             draft.replace(home.keys / _SIGNING)
-    return signing_key(home)
+    found = signing_key(home)
+    if found.key != announced:
+        problem = "it is not the key that the ledger announced last"
+        raise LedgerError(f"keys/{_SIGNING}", problem, "run `crs audit verify`, or restore the key from a backup")
+    return found
+
+
+def chain_of(records: Iterable[Record]) -> list[PublicKey]:
+    """The keys that a ledger announced, from its first record on; all of its key records are to be given.
+
+    ValueError, which names the record, where one is not signed by the one before it.
+    """
+    found: list[PublicKey] = []
+    for one in records:
+        try:
+            new = PublicKey.parse(one.body["key"])
+            good = not found or hands_over(found[-1], new, one.body)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            good = False
+        if not good:
+            raise ValueError(f"the key of record {one.sequence} is not signed by the one before it")
+        found.append(new)
+    return found
+
+
+def hands_over(old: PublicKey, new: PublicKey, body: Mapping[str, Any]) -> bool:
+    """Whether the body of a key record is signed by the key before it. KeyError or ValueError where it is damaged."""
+    named = (new.name, body["signed_by"]) == (old.name, str(old))
+    return named and old.verifies(body["key"].encode(), bytes.fromhex(body["signature"]))
 
 
 def model_key(home: Home) -> ec.EllipticCurvePrivateKey:

@@ -8,14 +8,24 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from audit import kept, keys, outside, store
+from audit import kept, keys, mark, outside, store
 from audit.events import ConflictError, Entry, Kind, Receipt, Record, decode, plain
 from audit.growth import Growth
-from audit.keys import SigningKey, draft_signing_key, has_signing_key, make_signing_key, signing_key, take_over
+from audit.keys import (
+    SigningKey,
+    chain_of,
+    draft_signing_key,
+    has_signing_key,
+    make_signing_key,
+    signing_key,
+    take_over,
+)
+from audit.mark import Mark
 from audit.note import Checkpoint, PublicKey, read
 from audit.reading import Reading
 from audit.settings import Settings
@@ -72,28 +82,37 @@ class Ledger(Reading):
         super().__init__(held)
         self.home, self.settings, self.clock = home, settings, clock
         self._signer: SigningKey | None = None
+        # The key that the ledger began with, and the last record of a key that was looked at.
+        self._first: PublicKey | None = None
+        self._announced: bytes | None = None
 
     def begin(self) -> None:
         """Make what is missing; a new ledger begins with a record that announces its key.
 
-        LedgerError where there is no ledger although checkpoints of one are there: it was taken away.
+        LedgerError where it is not this home's ledger as it was signed last, going on, with the keys that the home's
+        own handed over to; or where there is none although checkpoints of one are there: it was taken away.
         """
         self._store.create()
-        note = ""
+        made = None
         with self._store.writing() as writing:
-            if writing.head() is None:
-                key = signing_key(self.home) if has_signing_key(self.home) else make_signing_key(self.home)
-                outside.check_none(self.home, self.settings, key.name)
-                self._signer = key
-                _, note = self._grow(writing, [Entry(Kind.KEY_ROTATED, {"key": str(key.key)}, str(key.key))])
-        if note:
-            outside.write(self.home, self.settings, self.signer.name, note)
-        announced = self.last(Kind.KEY_ROTATED)
+            head = writing.head()
+            if head is None:
+                made = self._first_record(writing)
+            else:
+                mark.check(self.home, writing, head.frontier)
+                self._current(writing)
+        self._hand_out(made)
+        announced, signed_last = self.last(Kind.KEY_ROTATED), self.last(Kind.CHECKPOINT)
         assert announced is not None  # every ledger begins with one
-        self._signer = take_over(self.home, PublicKey.parse(announced.body["key"]))
-        signed_last = self.last(Kind.CHECKPOINT)
         if signed_last is None or signed_last.sequence < announced.sequence:
             self.checkpoint()  # a rotation was cut short: what a key has not signed it does not vouch for
+
+    def _first_record(self, writing: Writing) -> "Signed | None":
+        key = signing_key(self.home) if has_signing_key(self.home) else make_signing_key(self.home)
+        outside.check_none(self.home, self.settings, key.name)
+        mark.check(self.home, writing, Head.empty().frontier)
+        self._signer, self._first = key, key.key
+        return self._grow(writing, [Entry(Kind.KEY_ROTATED, {"key": str(key.key)}, str(key.key))])[1]
 
     @property
     def signer(self) -> SigningKey:
@@ -123,36 +142,34 @@ class Ledger(Reading):
 
         Where an event of that kind and id is recorded already, that record stands and nothing else is done.
         """
-        signer = self.signer
+        self.signer  # noqa: B018 (LedgerError where it was opened for reading)
         try:
             with self._store.writing() as writing:
-                receipts, note = self._grow(writing, [Entry(kind, body_by(writing), event_id)])
+                receipts, made = self._grow(writing, [Entry(kind, body_by(writing), event_id)])
         except TakenError:
             held = self.find(event_id, kind)
             assert held is not None  # nothing is ever deleted
             return Receipt(held.sequence, held.hash)
-        if note:
-            outside.write(self.home, self.settings, signer.name, note)
+        self._hand_out(made)
         return receipts[0]
 
     def append_all(self, entries: Sequence[Entry]) -> list[Receipt]:
         """Record events in one transaction, all or none; their receipts in that order."""
-        signer = self.signer
+        self.signer  # noqa: B018 (LedgerError where it was opened for reading)
         try:
             with self._store.writing() as writing:
-                receipts, note = self._grow(writing, entries)
+                receipts, made = self._grow(writing, entries)
         except TakenError:
             with self._store.writing() as writing:
-                receipts, note = self._grow_around(writing, entries)
-        if note:
-            outside.write(self.home, self.settings, signer.name, note)
+                receipts, made = self._grow_around(writing, entries)
+        self._hand_out(made)
         return receipts
 
     def ask(self, entries: Sequence[Entry], behind: int = 0) -> Awaitable[list[Receipt]]:  # noqa: ARG002 (as the client)
         """The same from an event loop, which goes on meanwhile."""
         return asyncio.ensure_future(asyncio.to_thread(self.append_all, entries))
 
-    def _grow_around(self, writing: Writing, entries: Sequence[Entry]) -> tuple[list[Receipt], str]:
+    def _grow_around(self, writing: Writing, entries: Sequence[Entry]) -> "tuple[list[Receipt], Signed | None]":
         """Add what is new, and find the receipts of the rest."""
         known: dict[tuple[str, str], Record] = {}
         new: dict[tuple[str, str], Entry] = {}
@@ -168,18 +185,18 @@ class Ledger(Reading):
                 _same(held.body, one)
             elif one.event_id:
                 new[name] = one
-        receipts, note = self._grow(writing, [*new.values(), *nameless]) if new or nameless else ([], "")
+        receipts, made = self._grow(writing, [*new.values(), *nameless]) if new or nameless else ([], None)
         told = {name: Receipt(one.sequence, one.hash) for name, one in known.items()}
         told |= dict(zip(new, receipts, strict=False))
         rest = iter(receipts[len(new) :])
-        return [told[one.event_id, str(one.kind)] if one.event_id else next(rest) for one in entries], note
+        return [told[one.event_id, str(one.kind)] if one.event_id else next(rest) for one in entries], made
 
-    def _grow(self, writing: Writing, entries: Sequence[Entry]) -> tuple[list[Receipt], str]:
-        """Add records, and a checkpoint if one is due, whose note comes back, too ("" where none was)."""
+    def _grow(self, writing: Writing, entries: Sequence[Entry]) -> "tuple[list[Receipt], Signed | None]":
+        """Add records, and a checkpoint if one is due, which comes back, too (None where none was)."""
         found = writing.head()
         growth = Growth(found or Head.empty(), self.clock())
         receipts = [growth.add(one) for one in entries]
-        note = growth.checkpoint(self._current(writing)) if growth.due(self.settings) else ""
+        made = self._sign(writing, growth, self._current(writing)) if growth.due(self.settings) else None
         writing.add(growth.rows)
         writing.set_head(growth.head, new=found is None)
         pairs = zip(receipts, entries, strict=True)
@@ -187,41 +204,76 @@ class Ledger(Reading):
             writing.connection,
             [(place.sequence, holder_of(one.body, one.event_id), one.kept) for place, one in pairs if one.kept],
         )
-        return receipts, note
+        return receipts, made
+
+    def _sign(self, writing: Writing, growth: Growth, signer: SigningKey) -> "Signed":
+        """Add a checkpoint; LedgerError where the ledger does not go on from what was signed last."""
+        mark.check(self.home, writing, growth.head.frontier, growth.rows)
+        assert self._first is not None  # known before the key that signs is
+        note = growth.checkpoint(signer)
+        return Signed(note, Mark(self._first, growth.head.frontier, growth.head.previous))
+
+    def _hand_out(self, made: "Signed | None") -> None:
+        """After the commit: remember what was signed, and copy the note outside."""
+        if made is not None:
+            mark.keep(self.home, made.mark)
+            outside.write(self.home, self.settings, self.signer.name, made.note)
 
     def checkpoint(self) -> Checkpoint:
         """Sign the ledger as it is now, whether or not it is due, and copy the note outside."""
         with self._store.writing() as writing:
             growth = Growth(writing.head() or Head.empty(), self.clock())
-            note = growth.checkpoint(self._current(writing))
+            made = self._sign(writing, growth, self._current(writing))
             writing.add(growth.rows)
             writing.set_head(growth.head, new=False)
-        outside.write(self.home, self.settings, self.signer.name, note)
-        return read(note)
+        self._hand_out(made)
+        return read(made.note)
 
     def rotate_key(self) -> PublicKey:
         """Announce a new signing key, signed by the old one, which is destroyed; so is the key for model-signing."""
-        old = self.signer
-        new = draft_signing_key(self.home, old.name)
-        signature = old.sign(str(new.key).encode()).hex()
-        body = {"key": str(new.key), "signed_by": str(old.key), "signature": signature}
         with self._store.writing() as writing:
             growth = Growth(writing.head() or Head.empty(), self.clock())
+            old = self._current(writing)
+            new = draft_signing_key(self.home, old.name)
+            signature = old.sign(str(new.key).encode()).hex()
+            body = {"key": str(new.key), "signed_by": str(old.key), "signature": signature}
             growth.add(Entry(Kind.KEY_ROTATED, body, str(new.key)))
+            made = self._sign(writing, growth, new)  # the new key vouches for all that was before it
             keys.drop_model_key(self.home)  # while nothing else is registered; the next registration makes another
-            note = growth.checkpoint(new)  # the new key vouches for all that was before it
             writing.add(growth.rows)
             writing.set_head(growth.head, new=False)
         self._signer = take_over(self.home, new.key)
-        outside.write(self.home, self.settings, new.name, note)
+        self._hand_out(made)
         return new.key
 
     def _current(self, writing: Writing) -> SigningKey:
-        """The key that the ledger announced last, which another process may have done a moment ago."""
+        """The key that the ledger announced last, which another process may have done a moment ago.
+
+        LedgerError where any of its keys is not signed by the one before it, or the first is not this home's.
+        """
         announced = store.latest(writing.connection, str(Kind.KEY_ROTATED))
-        if announced is not None:
-            self._signer = take_over(self.home, PublicKey.parse(decode(announced).body["key"]), self.signer)
+        if announced is not None and announced != self._announced:
+            chain = _chain(writing)
+            mark.check_first(self.home, chain[0])
+            self._signer = take_over(self.home, chain[-1], self._signer)
+            self._first, self._announced = chain[0], announced
         return self.signer
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A checkpoint: its note, and the ledger with the checkpoint's own record."""
+
+    note: str
+    mark: Mark
+
+
+def _chain(writing: Writing) -> list[PublicKey]:
+    try:
+        return chain_of(map(decode, store.every(writing.connection, str(Kind.KEY_ROTATED))))
+    except (ValueError, KeyError, TypeError) as error:
+        problem = str(error) if "of record" in str(error) else "a key that it announces cannot be read"
+        raise LedgerError("ledger", problem, "run `crs audit verify`") from error
 
 
 def _same(body: Mapping[str, Any], again: Entry) -> None:

@@ -9,13 +9,12 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from audit import dsse, model_signature
+from audit import dsse, mark, model_signature
 from audit.events import Kind, Record
-from audit.keys import SigningKey, model_key, signing_key
+from audit.keys import SigningKey, chain_of, model_key, signing_key
 from audit.ledger import Ledger
 from audit.model_signature import STATEMENT, ModelKey
 from audit.note import PublicKey
@@ -212,9 +211,11 @@ def check_files(said: Mapping[str, Any], folder: Path) -> None:
 
 
 def _trusted_key(ledger: Ledger, record: Record) -> PublicKey:
-    """The key that was in force at a record; ValueError where no chain of signatures leads from it to the home's own.
+    """The key that was in force at a record; ValueError where it is not one of this home's own.
 
-    The home's may be one before the last: a change of keys that was cut short is finished by the next who writes.
+    It is where the ledger begins with the key that the home remembers, each later one is signed by the one before it,
+    and the home's own comes after it. That may be one before the last: a change of keys that was cut short is finished
+    by the next who writes.
     """
     chain = [PublicKey.parse(one["key"]) for one in handed_on(ledger, record.sequence)]
     if signing_key(ledger.home).key not in chain:
@@ -223,14 +224,17 @@ def _trusted_key(ledger: Ledger, record: Record) -> PublicKey:
 
 
 def handed_on(ledger: Ledger, sequence: int) -> list[dict[str, Any]]:
-    """Bodies of key records from the one in force at a record on; ValueError where one is not signed by the former."""
+    """Bodies of key records from the one in force at a record on.
+
+    ValueError where any of the ledger's, those before it too, is not signed by the former, or the first is not the one
+    that the home remembers: who can only write to the database could else hand over to the home's key, too.
+    """
     records = list(ledger.records(Kind.KEY_ROTATED))
+    chain, held = chain_of(records), mark.read(ledger.home)
+    if held is not None and held.first != chain[0]:
+        raise ValueError("the ledger does not begin with its key")
     first = max(place for place, one in enumerate(records) if one.sequence < sequence)
-    found = [dict(one.body) for one in records[first:]]
-    for old, new in pairwise(found):
-        if not PublicKey.parse(old["key"]).verifies(new["key"].encode(), bytes.fromhex(new["signature"])):
-            raise ValueError("a key was not signed by the one before it")
-    return found
+    return [dict(one.body) for one in records[first:]]
 
 
 def _sha256(content: bytes) -> str:

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from audit import history, table
 from audit import manifest as signed
-from audit import table
+from audit.access import accessed
 from audit.bom import bom as made
 from audit.diff import diff as compared
 from audit.ledger import open_ledger
 from audit.model_signature import ModelKey
 from audit.replay import stored_bundles
-from audit.verbs import accessed
 from audit.versions import Fetch, opened
 from features import bundle
 from features.errors import UsageError
@@ -28,6 +28,7 @@ def bom(home: Home, which: str, out: Path | None, fetch: Fetch) -> None:
     """A version's ML-BOM."""
     with open_ledger(home) as ledger:
         accessed(ledger, "bom")
+        history.check_registrations(ledger)
         text = json.dumps(made(opened(ledger, which, fetch)), indent=1) + "\n"
     if out is None:
         print(text, end="")
@@ -43,6 +44,7 @@ def manifest(home: Home, which: str, out: Path, fetch: Fetch) -> None:
     """
     with open_ledger(home) as ledger:
         accessed(ledger, "manifest")
+        history.check_registrations(ledger)
         found = opened(ledger, which, fetch)
         papers = signed.documents(ledger, found.model)
         record = signed.registered(ledger, found.model.version)
@@ -72,6 +74,7 @@ def diff(home: Home, first: str, second: str, as_json: bool, fetch: Fetch) -> No
     """Two versions side by side."""
     with open_ledger(home) as ledger:
         accessed(ledger, "diff")
+        history.check_registrations(ledger)
         found = compared(opened(ledger, first, fetch), opened(ledger, second, fetch))
     if as_json:
         table.print_json(found)

@@ -24,6 +24,9 @@ _SKEW = timedelta(minutes=10)
 _TRIES = 5
 RECORDED, REPEATED, CORRECTED = "recorded", "already-recorded", "corrected"
 
+#: Who reports: the caller of the service as predictions name it, or the system's user who imports a file.
+CALLER, BY = "caller", "by"
+
 #: rule -> what to do about it.
 REMEDIES = {
     "prediction-missing": "send the prediction_id of the answer",
@@ -142,9 +145,12 @@ def _check_seen(report: Report, name: str, hours: float | None) -> None:
         raise OutcomeError("after-follow-up", name, "later than the end of follow-up")
 
 
-def record(ledger: Ledger, report: Report) -> Taken:
+def record(ledger: Ledger, report: Report, reporter: Mapping[str, Any] | None = None) -> Taken:
     """Append a report to the ledger; on the disk when this returns.
 
+    reporter: who reports, under the name CALLER or BY; it stands in the record beside what is reported. Two people
+    who report the same outcome report one event: the first of them stands in it, and the second is told that it is
+    recorded already. With another outcome it is a correction, whoever sends it, and the record names its own reporter.
     OutcomeError where a rule is broken or the prediction is not in the ledger; LedgerError where it cannot be written.
     """
     check(report)
@@ -156,7 +162,7 @@ def record(ledger: Ledger, report: Report) -> Taken:
         number, held = latest(ledger, report.prediction_id)
         if held is not None and _bare(held) == content:
             return Taken(REPEATED, Receipt(held.sequence, held.hash))
-        body = content if held is None else {**content, "supersedes": held.sequence}
+        body = {**content, **(reporter or {})} | ({} if held is None else {"supersedes": held.sequence})
         try:
             receipt = ledger.append(Kind.OUTCOME, body, f"{report.prediction_id}:{number}")
         except ConflictError:
@@ -174,7 +180,8 @@ def latest(ledger: Ledger, prediction_id: str) -> tuple[int, Record | None]:
 
 
 def _bare(held: Record) -> dict[str, Any]:
-    return {key: value for key, value in held.body.items() if key != "supersedes"}
+    """What was reported, without who did and what it corrects."""
+    return {key: value for key, value in held.body.items() if key in FIELDS}
 
 
 def _content(report: Report, predicted: Record, now: datetime) -> dict[str, Any]:

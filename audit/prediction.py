@@ -70,7 +70,10 @@ def packed(values: NDArray[np.float32]) -> dict[str, Any]:
 
 
 def vector_bytes(body: Mapping[str, Any]) -> bytes:
-    """The row of a record as little-endian 32-bit floats; b"" where the course was not evaluated."""
+    """The row of a record as little-endian 32-bit floats; b"" where the course was not evaluated.
+
+    Here and in what reads a record below: what a damaged one can raise is what audit.damage turns into one line.
+    """
     held = base64.b64decode(body.get("vector") or "")
     return zlib.decompress(held) if body.get("vector_packed") == "zlib" else held
 
@@ -90,9 +93,17 @@ def rows_of(body: Mapping[str, Any], prior: Prior) -> Rows:
 
 
 def array_of(written: str | Mapping[str, float]) -> Array:
-    """(outcomes,) numbers of a record, given as bytes or by outcome; NaN where one is not there."""
+    """(outcomes,) numbers of a record, given as bytes or by outcome; NaN where one is not there.
+
+    ValueError where the bytes are of another count, or an outcome is not known: a comparison would pass it over.
+    """
     if isinstance(written, str):
-        return np.frombuffer(base64.b64decode(written), dtype=_NUMBER).astype(np.float64)
+        found = np.frombuffer(base64.b64decode(written), dtype=_NUMBER).astype(np.float64)
+        if found.shape != (len(OUTCOME_KEYS),):
+            raise ValueError("not one number per outcome")
+        return found
+    if not written.keys() <= set(OUTCOME_KEYS):
+        raise ValueError("not an outcome")
     return np.array([written.get(key, math.nan) for key in OUTCOME_KEYS], dtype=np.float64)
 
 

@@ -1,60 +1,78 @@
 """What an auditor takes away: one record with its proof in one file, or the whole ledger as it is stored."""
 
 import base64
-import json
 import os
 from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from audit import manifest
-from audit.events import Kind, Record
+from audit.events import Kind, Record, decode
 from audit.ledger import Ledger
 from audit.note import read
 from audit.replay import stored_bundles
-from audit.tree import inclusion, over
+from audit.tree import Subtree, inclusion, over
 from features.bundle import MANIFEST
 from features.errors import LedgerError
 
-FORMAT = "crs-risk proof 1"
+FORMAT = "crs-risk proof 2"
+_REMEDY = "run crs audit verify"
 
 
 def prove(ledger: Ledger, sequence: int) -> dict[str, Any]:
-    """The record, its path to a signed root, the checkpoint, the key, and the model it names.
+    """The record, its path to a signed root, the checkpoint, its key, and the model that the record names.
 
-    Of the model: its manifest, its signed statement, and the keys from the one that signed that to the latest.
-    Where no checkpoint was signed after the record, one is signed now.
+    registration: the record that registers the model, with its own path to the same root; None where the record is one
+    itself, or names no model. keys: so the changes of keys, from the ledger's first to the one that signed. manifest:
+    None where the model store lacks the bundle. Where no checkpoint was signed after all these, one is signed now.
+    LedgerError where there is no such record, its model was never registered, or a record is damaged.
     """
     stored = ledger.bytes_at(sequence)
     if stored is None:
         raise LedgerError(f"record {sequence}", "there is none", "name a sequence or an id that the ledger holds")
-    note = _note_after(ledger, sequence)
+    try:
+        return _proof(ledger, sequence, decode(stored))
+    except (*manifest.DAMAGED, IndexError) as error:
+        raise LedgerError(f"record {sequence}", "it, or a record that its proof needs, is damaged", _REMEDY) from error
+
+
+def _proof(ledger: Ledger, sequence: int, record: Record) -> dict[str, Any]:
+    digest = record.body.get("bundle", record.body.get("digest"))
+    registration = _registration(ledger, record, digest)
+    announced = [one.sequence for one in ledger.records(Kind.KEY_ROTATED)]
+    note = _note_after(ledger, max(sequence, announced[-1], -1 if registration is None else registration))
     size = read(note).size
-    body = json.loads(stored)["body"]
-    path = inclusion(sequence, size, over(ledger.leaves(size)))
+    keys = [one for one in ledger.records(Kind.KEY_ROTATED) if one.sequence < size]
+    subtree = cache(over(ledger.leaves(size)))
+    with_path = partial(_with_path, ledger, size, subtree)
     return {
         "format": FORMAT,
-        "record": stored.decode("ascii"),
+        **with_path(sequence),
+        "registration": None if registration is None else with_path(registration),
+        "keys": [with_path(one.sequence) for one in keys],
+        "key": str(keys[-1].body["key"]),
         "checkpoint": note,
-        "path": [one.hex() for one in path],
-        "key": _key_at(ledger, size),
-        "manifest": _manifest(ledger, body),
-        **_statement(ledger, body, size),
+        "manifest": _manifest(ledger, digest),
     }
 
 
-def _statement(ledger: Ledger, body: dict[str, Any], size: int) -> dict[str, Any]:
-    """The signed statement of the model that a record names, from the first `size` records; nothing without one."""
-    digest = str(body.get("bundle", body.get("digest")))
+def _with_path(ledger: Ledger, size: int, subtree: Subtree, sequence: int) -> dict[str, Any]:
+    """A record as it is stored, and its path to the root over the first `size`."""
+    stored = ledger.bytes_at(sequence)
+    assert stored is not None  # nothing is ever deleted
+    return {"record": stored.decode("ascii"), "path": [one.hex() for one in inclusion(sequence, size, subtree)]}
+
+
+def _registration(ledger: Ledger, record: Record, digest: str | None) -> int | None:
+    """Where the model that a record names is registered; None where it names none, or is that registration."""
+    if not digest or record.kind is Kind.MODEL_REGISTERED:
+        return None
     found = manifest.registration_of(ledger, digest)
-    if found is None or found.sequence >= size or "statement" not in found.body:
-        return {}
-    try:
-        keys = manifest.handed_on(ledger, found.sequence)
-    except (ValueError, KeyError) as error:
-        raise LedgerError("key.rotated", "a change of keys is not signed", "run crs audit verify") from error
-    shown = [{name: str(one.get(name, "")) for name in ("key", "signature")} for one in keys]
-    return {"statement": found.body["statement"], "statement_keys": shown}
+    if found is None:
+        problem = "the ledger has no registration of the model that it names"
+        raise LedgerError(f"record {record.sequence}", problem, "crs promote --version N adds one; then prove it again")
+    return found.sequence
 
 
 def export(ledger: Ledger, out: Path, told: Callable[[int], None] = lambda _: None) -> int:
@@ -84,14 +102,7 @@ def _note_after(ledger: Ledger, sequence: int) -> str:
     return str(latest.body["note"])
 
 
-def _key_at(ledger: Ledger, size: int) -> str:
-    """The key that was in force after the first `size` records."""
-    keys: list[Record] = [one for one in ledger.records(Kind.KEY_ROTATED) if one.sequence < size]
-    return str(keys[-1].body["key"])
-
-
-def _manifest(ledger: Ledger, body: dict[str, Any]) -> str:
-    """The manifest of the bundle that a record names, in base64; "" where it names none, or it is not here."""
-    digest = body.get("bundle", body.get("digest"))
-    folder = dict(stored_bundles(ledger.home)).get(str(digest))
-    return base64.b64encode((folder / MANIFEST).read_bytes()).decode() if folder else ""
+def _manifest(ledger: Ledger, digest: str | None) -> str | None:
+    """The manifest of a bundle in base64; None where there is none to name, or the model store lacks it."""
+    folder = dict(stored_bundles(ledger.home)).get(digest) if digest else None
+    return base64.b64encode((folder / MANIFEST).read_bytes()).decode() if folder else None

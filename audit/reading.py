@@ -3,10 +3,12 @@
 import contextlib
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
 from audit import kept, store
+from audit.damage import REMEDY
 from audit.events import Kind, Record, decode
 from audit.growth import microseconds
 from audit.kept import Kept
@@ -40,7 +42,8 @@ class Reading:
         first: int = 0,
     ) -> Iterator[Record]:
         """Records in their order. since: inclusive; until: exclusive; first: the lowest sequence."""
-        asked = sa.select(RECORDS.c.record).where(RECORDS.c.sequence >= first).order_by(RECORDS.c.sequence)
+        columns = (RECORDS.c.sequence, RECORDS.c.record)
+        asked = sa.select(*columns).where(RECORDS.c.sequence >= first).order_by(RECORDS.c.sequence)
         if kind is not None:
             asked = asked.where(RECORDS.c.kind == str(kind))
         if since is not None:
@@ -48,24 +51,25 @@ class Reading:
         if until is not None:
             asked = asked.where(RECORDS.c.microseconds < microseconds(until))
         with self._store.reading() as connection:
-            for (stored,) in connection.execute(asked):
-                yield _decoded(bytes(stored))
+            for sequence, stored in connection.execute(asked):
+                yield decoded(stored, sequence)
 
     def find(self, event_id: str, kind: Kind | None = None) -> Record | None:
         """The first record of an event, by the name its caller gave it."""
         with self._store.reading() as connection:
             found = store.event(connection, event_id, None if kind is None else str(kind))
-        return None if found is None else _decoded(found)
+        return None if found is None else decoded(found)
 
     def at(self, sequence: int) -> Record | None:
         """The record at that place."""
-        found = self.bytes_at(sequence)
-        return None if found is None else _decoded(found)
+        with self._store.reading() as connection:
+            found = _stored(connection, sequence)
+        return None if found is None else decoded(found, sequence)
 
     def bytes_at(self, sequence: int) -> bytes | None:
         """The record at that place as it is stored."""
         with self._store.reading() as connection:
-            found = connection.execute(sa.select(RECORDS.c.record).where(RECORDS.c.sequence == sequence)).scalar()
+            found = _stored(connection, sequence)
         return None if found is None else bytes(found)
 
     def leaves(self, size: int) -> list[bytes]:
@@ -78,7 +82,7 @@ class Reading:
         """The latest record, or the latest of that kind."""
         with self._store.reading() as connection:
             found = store.latest(connection, None if kind is None else str(kind))
-        return None if found is None else _decoded(found)
+        return None if found is None else decoded(found)
 
     def kept(self, sequence: int) -> Kept | None:
         """What the vault keeps of the record at that place, as it stands; None where it keeps nothing."""
@@ -93,8 +97,21 @@ def rows(connection: sa.Connection, first: int = 0) -> Iterator[Row]:
         yield from map(Row._make, part)
 
 
-def _decoded(stored: bytes) -> Record:
+def _stored(connection: sa.Connection, sequence: int) -> Any:
+    """As the database has it; SQLite keeps a value of any type in any column."""
+    return connection.execute(sa.select(RECORDS.c.record).where(RECORDS.c.sequence == sequence)).scalar()
+
+
+def decoded(stored: Any, sequence: int | None = None) -> Record:
+    """A record whose body is an object; LedgerError where what is stored is none. sequence: where it stands, if known.
+
+    What the body holds is not looked at: audit.damage is for those who do.
+    """
     try:
-        return decode(stored)
-    except (ValueError, KeyError, TypeError) as error:
-        raise LedgerError("ledger", "a record cannot be read", "run `crs audit verify`") from error
+        record = decode(bytes(stored))
+        if tuple(map(type, (record.sequence, record.event_id, record.body))) != (int, str, dict):
+            raise TypeError("a record of another form")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        place = "ledger: a record" if sequence is None else f"record {sequence}"
+        raise LedgerError(place, "it cannot be read", REMEDY) from error
+    return record

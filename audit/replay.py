@@ -13,17 +13,19 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from audit import prediction, runtime
+from audit import damage, prediction, runtime
 from audit.events import Kind, Record
 from audit.request import Request
 from audit.unsealing import PROBLEMS, State, Unsealed
 from features import bundle, catalogue
-from features.errors import BundleError, LedgerError
+from features.errors import BundleError, CrsRiskError, LedgerError
 from features.home import BUNDLE_FOLDER, MODEL_NAME, Home
 from features.outcomes import OUTCOME_KEYS
 from features.policy import Policy
 from features.predict import Predictor
 
+#: The status of an answer that no row was made for.
+_NO_ROW = "not_evaluated"
 #: Bundles that are held at once.
 _MOST_LOADED = 4
 
@@ -33,6 +35,7 @@ class Replayed:
     """differences: what is not the same bits, as "low of crs_2plus". same_runtime: whether versions and processor are.
 
     compared: how many numbers were. level: 2 where the request was read again, too. request: what became of it.
+    problem: why it could not be replayed, "" where it was.
     """
 
     event_id: str
@@ -44,10 +47,16 @@ class Replayed:
     same_runtime: bool
     level: int = 1
     request: str = str(State.NOT_KEPT)
+    problem: str = ""
 
     @property
     def same(self) -> bool:
-        return not self.differences
+        return not self.differences and not self.problem
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether there was anything to compute again: of a course that was not evaluated only the request is."""
+        return bool(self.compared or self.level > 1 or not self.same)
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "same": self.same}
@@ -78,14 +87,28 @@ class Replayer:
         self._loaded = lru_cache(_MOST_LOADED)(self._load)
 
     def replay(self, record: Record) -> Replayed:
-        """LedgerError where the record is of no answer; BundleError where its bundle is gone, or not as recorded."""
+        """LedgerError where the record is of no answer, or damaged; BundleError where its bundle is not as recorded."""
         if record.kind is not Kind.PREDICTION:
             raise LedgerError(f"record {record.sequence}", f"it is of {record.kind}, not of an answer", "name another")
+        with damage.reading(record.sequence, "it is not an answer that can be replayed"):
+            return self._replayed(record)
+
+    def attempt(self, record: Record) -> tuple[Replayed, CrsRiskError | None]:
+        """The same of one answer among many: the error is handed back, so that the others are replayed."""
+        try:
+            return self.replay(record), None
+        except (LedgerError, BundleError) as error:
+            named = type(error)(f"record {record.sequence}", error.problem, error.remedy)
+            digest, status = (str(record.body.get(name, "")) for name in ("bundle", "status"))
+            failed = Replayed(record.event_id, record.sequence, digest, status, 0, (), False, problem=error.problem)
+            return failed, named
+
+    def _replayed(self, record: Record) -> Replayed:
         body = record.body
         predictor, spec_id = self._loaded(str(body["bundle"]))
         kept = self._unsealed(record)
         level, differences, compared = self._read_again(kept, record, predictor)
-        if "vector" in body:
+        if "vector" in body or body["status"] != _NO_ROW:
             others, more = _compared(predictor, spec_id, body)
             differences, compared = differences + others, compared + more
         return Replayed(
@@ -124,7 +147,10 @@ def _compared(predictor: Predictor, spec_id: str, body: Any) -> tuple[list[str],
     """What differs, and how many numbers were compared."""
     if body["columns"] != spec_id:
         return ["the columns of the row"], 0
-    found = predictor.predict_rows(prediction.rows_of(body, predictor.prior))
+    rows = prediction.rows_of(body, predictor.prior)
+    if rows.values.shape[1] != len(predictor.bundle.spec.names):
+        return ["the columns of the row"], 0
+    found = predictor.predict_rows(rows)
     values = (found.trees, found.log_odds, found.probability, found.low, found.high)
     differences, compared = [], 0
     for name, again in zip(prediction.COMPUTED, values, strict=True):

@@ -72,6 +72,7 @@ _LAST = (
     "FROM ledger_head h LEFT JOIN ledger_records r ON r.sequence = (SELECT max(sequence) FROM ledger_records)"
 )
 _INSERT = f"INSERT INTO ledger_records ({', '.join(Row._fields)}) VALUES (?, ?, ?, ?, ?, ?)"
+_LEAVES = "SELECT hash FROM ledger_records WHERE sequence >= ? ORDER BY sequence"
 _UPDATE = (
     "UPDATE ledger_head SET size = ?, previous = ?, roots = ?, checkpoint_size = ?, checkpoint_microseconds = ? "
     "WHERE id = 1"
@@ -172,6 +173,10 @@ class Writing:
             raise LedgerError("ledger", "its head does not fit its last record", "run `crs audit verify`")
         return head
 
+    def leaves(self, first: int) -> list[bytes]:
+        """The hashes that stand beside the records from a sequence on."""
+        return [bytes(leaf) for (leaf,) in self._run(_LEAVES, [(first,)]).fetchall()]
+
     def add(self, rows: list[Row]) -> None:
         """Add records; TakenError where an event is there already."""
         try:
@@ -206,6 +211,12 @@ def event(connection: sa.Connection, event_id: str, kind: str | None) -> bytes |
     asked = asked if kind is None else asked.where(RECORDS.c.kind == kind)
     found = connection.execute(asked.order_by(RECORDS.c.sequence).limit(1)).scalar()
     return None if found is None else bytes(found)
+
+
+def every(connection: sa.Connection, kind: str) -> list[bytes]:
+    """The bytes of all records of that kind, in their order."""
+    asked = sa.select(RECORDS.c.record).where(RECORDS.c.kind == kind).order_by(RECORDS.c.sequence)
+    return [bytes(found) for found in connection.execute(asked).scalars()]
 
 
 def latest(connection: sa.Connection, kind: str | None) -> bytes | None:

@@ -1,8 +1,7 @@
 """What `crs audit erase` and the change of the vault key do and print. No identifier of a patient is ever printed."""
 
-import getpass
-
 from audit import table, vault
+from audit.access import system_user
 from audit.data_keys import DataKeys
 from audit.erasing import Erased, erase
 from audit.events import Kind
@@ -37,7 +36,7 @@ def erase_of(home: Home, name: str, as_json: bool) -> None:
 
 def _erase(home: Home, holders: list[str], as_json: bool) -> None:
     with open_ledger(home) as ledger:
-        done = erase(ledger, holders, getpass.getuser())
+        done = erase(ledger, holders, system_user())
     if as_json:
         table.print_json({"erased": [one.to_json() for one in done]})
         return
@@ -56,5 +55,5 @@ def rotate(home: Home) -> None:
         raise UsageError("--rotate-vault", "there is no vault in this home", "switch it on with CRS_RISK_VAULT=on")
     with open_ledger(home) as ledger:
         count = keys.renew()
-        ledger.append(Kind.VAULT_KEY_ROTATED, {"data_keys": count, "by": getpass.getuser()})
+        ledger.append(Kind.VAULT_KEY_ROTATED, {"data_keys": count, "by": system_user()})
     print(f"{count} data keys lie under a new vault key; the old one is destroyed")

@@ -1,6 +1,8 @@
-"""What `crs audit` prints. Whoever reads the ledger leaves a record of it, before anything is shown."""
+"""What `crs audit` prints. Whoever reads the ledger leaves a record of it, before anything is shown.
 
-import getpass
+The verdict of `verify` alone comes first: a ledger that cannot be written any more can still be judged.
+"""
+
 import json
 import time
 from collections import Counter
@@ -9,7 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from audit import history, proof, table
+from audit import damage, history, proof, table, version_table
+from audit.access import accessed
 from audit.events import Kind, Record, stamp
 from audit.export import writer_of
 from audit.keys import signing_key
@@ -21,11 +24,13 @@ from audit.unsealing import PROBLEMS, Unsealed, Unsealing
 from audit.vault_check import with_vault
 from audit.verify import Verdict
 from audit.verify import verify as verified
-from features.errors import LedgerError, UsageError
+from features.errors import CrsRiskError, LedgerError, UsageError
 from features.home import Home
 
 #: Digits of the highest sequence that a database takes.
 _LONGEST_NUMBER = 18
+#: What is told of every record before its body.
+_HEADS = ("record", "time", "kind", "event", "hash")
 
 
 def verify(home: Home, key: str, as_json: bool) -> None:
@@ -34,13 +39,22 @@ def verify(home: Home, key: str, as_json: bool) -> None:
     began = time.perf_counter()
     with open_ledger(home, writes=False) as ledger:
         verdict = with_vault(ledger, verified(ledger, expected))
-    if verdict.whole:  # nothing can be added to a ledger that is not
-        with open_ledger(home) as ledger:
-            accessed(ledger, "verify")
     _print_verdict(verdict, time.perf_counter() - began, as_json)
-    if not verdict.whole:
+    if not verdict.whole:  # nothing can be added to it
         first = verdict.findings[0]
         raise LedgerError(f"record {first.sequence}", f"{first.code}: {first.problem}", "see docs/audit.md")
+    _record_look(home)
+
+
+def _record_look(home: Home) -> None:
+    """LedgerError where a ledger that was found whole cannot be written: what is printed stands all the same."""
+    try:
+        with open_ledger(home) as ledger:
+            accessed(ledger, "verify")
+    except (CrsRiskError, OSError) as error:
+        reason = error if isinstance(error, CrsRiskError) else type(error).__name__
+        problem = f"that it was verified could not be recorded ({reason})"
+        raise LedgerError("ledger", problem, "check its disk and rights") from error
 
 
 def _print_verdict(verdict: Verdict, seconds: float, as_json: bool) -> None:
@@ -68,15 +82,16 @@ def show(home: Home, name: str, as_json: bool) -> None:
         record = named(ledger, name)
         accessed(ledger, "show", record)
         outcomes = list(_outcomes(ledger, record))
-        state = str(Unsealing(ledger).of(record).state)
+        with damage.reading(record.sequence):
+            state = str(Unsealing(ledger).of(record).state)
+    told = [_told(one) for one in (record, *outcomes)]
     if as_json:
-        table.print_json({**_told(record), "kept_request": state, "outcomes": [_told(one) for one in outcomes]})
+        table.print_json({**told[0], "kept_request": state, "outcomes": told[1:]})
         return
-    for one in (record, *outcomes):
-        kept = {"kept request": state} if one is record else {}
-        table.print_pairs(
-            {**_head(one), **{key: table.text(value) for key, value in readable(one.body).items()}, **kept}
-        )
+    for one in told:
+        kept = {"kept request": state} if one is told[0] else {}
+        body = {key: table.text(value) for key, value in one["body"].items()}
+        table.print_pairs({**{key: str(one[key]) for key in _HEADS}, **body, **kept})
 
 
 def show_request(home: Home, name: str) -> None:
@@ -84,12 +99,15 @@ def show_request(home: Home, name: str) -> None:
     with open_ledger(home) as ledger:
         record = named(ledger, name)
         accessed(ledger, "show-request", record)
-        found = Unsealing(ledger).of(record)
+        with damage.reading(record.sequence):
+            found = Unsealing(ledger).of(record)
     _refuse_other(record, found)
     if found.request is None:
         print(f"record {record.sequence}: {found.state}")
-    else:
-        table.print_json(found.request.to_json())
+        return
+    with damage.reading(record.sequence, "its kept request is not JSON"):
+        request = found.request.to_json()
+    table.print_json(request)
 
 
 def _refuse_other(record: Record, found: Unsealed) -> None:
@@ -113,7 +131,8 @@ def which_model(home: Home, at: str, as_json: bool) -> None:
     if as_json:
         table.print_json({"at": stamp(moment), "live": reign and reign.to_json(), "served": served})
         return
-    told = {"at": stamp(moment), **(reign.to_json() if reign else {"live": "no model had been promoted"})}
+    held = reign.to_json() if reign else {"live": "no model had been promoted"}
+    told = {"at": stamp(moment), **{key: value for key, value in held.items() if value != ""}}
     table.print_pairs({**told, "until": told.get("until") or "now", "loaded by a service": served or "none ran"})
 
 
@@ -125,37 +144,31 @@ def versions(home: Home, as_json: bool) -> None:
     if as_json:
         table.print_json([one.to_json() for one in found])
         return
-    heads = ("version", "bundle", "registered", "change", "verdict", "approved by", "live")
-    table.print_rows(heads, [_version_row(one) for one in found])
-
-
-def _version_row(one: history.Version) -> tuple[str, ...]:
-    approvals = "; ".join(f"{held['by']} ({held['role']})" for held in one.approvals)
-    live = "; ".join(f"{held['since'][:19]} to {(held['until'] or 'now')[:19]}" for held in one.live)
-    verdict = str(one.verdicts[-1]["verdict"]) if one.verdicts else ""
-    return one.version, one.digest[:12], one.registered[:19], one.kind_of_change, verdict, approvals, live
+    version_table.print_all(found)
 
 
 def replay(home: Home, name: str, as_json: bool, reader: Callable[[], Reads] | None = None) -> None:
-    """Compute an answer again, or all of them; LedgerError where a bit differs.
+    """Compute an answer again, or all of them; LedgerError where a bit differs, or a record is damaged.
 
-    reader: makes what reads a kept request again; without it nothing is read again.
+    Of all of them each one is tried; the error is that of the first that is not the same. BundleError where that is for
+    want of its bundle. reader: makes what reads a kept request again; without it nothing is read again.
     """
     with open_ledger(home) as ledger:
         replayer = Replayer(home, Unsealing(ledger).of, reader)
         if name == "all":
             accessed(ledger, "replay")
             records = ledger.records(Kind.PREDICTION)
-            began, found = time.perf_counter(), list(map(replayer.replay, records))
+            began, tried = time.perf_counter(), list(map(replayer.attempt, records))
         else:
             record = named(ledger, name)
             accessed(ledger, "replay", record)
-            began, found = time.perf_counter(), [replayer.replay(record)]
+            began, tried = time.perf_counter(), [(replayer.replay(record), None)]
+    found = [one for one, _ in tried]
     _print_replayed(found, time.perf_counter() - began, as_json)
-    other = [one for one in found if not one.same]
-    if other:
-        place = f"record {other[0].sequence}"
-        raise LedgerError(place, f"not the same bits: {', '.join(other[0].differences)}", "see docs/audit.md")
+    for one, error in tried:
+        if not one.same:
+            problem = f"not the same bits: {', '.join(one.differences)}"
+            raise error or LedgerError(f"record {one.sequence}", problem, "see docs/audit.md")
 
 
 def _print_replayed(found: list[Replayed], seconds: float, as_json: bool) -> None:
@@ -164,8 +177,14 @@ def _print_replayed(found: list[Replayed], seconds: float, as_json: bool) -> Non
         return
     if len(found) == 1:
         table.print_pairs({key: table.text(value) for key, value in found[0].to_json().items()})
-    same = sum(one.same for one in found)
-    print(f"{same} of {len(found)} answers are the same bits ({sum(one.compared for one in found)} numbers)")
+    checked = [one for one in found if one.is_checked]
+    same = sum(one.same for one in checked)
+    print(f"{same} of {len(checked)} answers are the same bits ({sum(one.compared for one in checked)} numbers)")
+    if len(checked) < len(found):
+        print(f"not evaluated, so that there is nothing to compute again: {len(found) - len(checked)}")
+    for one in found:
+        if one.problem:
+            print(f"not replayed: record {one.sequence}: {one.problem}")
     kept = Counter(one.request for one in found)
     print(f"{sum(one.level == 2 for one in found)} from the request on; requests: {_counted(kept)}")
     print(f"{len(found) / max(seconds, 1e-9):.0f} answers a second, bundles read and verified")
@@ -179,7 +198,9 @@ def prove(home: Home, name: str, out: Path | None) -> None:
     """One self-contained proof file."""
     with open_ledger(home) as ledger:
         record = named(ledger, name)
-        made = json.dumps(proof.prove(ledger, record.sequence), indent=1)
+        history.check_registrations(ledger)
+        with damage.reading(record.sequence, "it, or what proves it, is not as it has to be"):
+            made = json.dumps(proof.prove(ledger, record.sequence), indent=1)
         accessed(ledger, "prove", record)
     if out is None:
         print(made)
@@ -203,12 +224,6 @@ def key(home: Home, rotate: bool) -> None:
         if rotate:
             ledger.rotate_key()
     print(signing_key(home).key)
-
-
-def accessed(ledger: Ledger, verb: str, record: Record | None = None) -> None:
-    """Who read what. The name of this machine's user is the only one that the ledger holds of a reader."""
-    of = {} if record is None else {"record": record.sequence}
-    ledger.append(Kind.ACCESS, {"verb": verb, "by": getpass.getuser(), **of})
 
 
 def named(ledger: Ledger, name: str) -> Record:
@@ -242,4 +257,6 @@ def _head(record: Record) -> dict[str, str]:
 
 
 def _told(record: Record) -> dict[str, Any]:
-    return {**_head(record), "record": record.sequence, "body": readable(record.body)}
+    """LedgerError where its body cannot be read."""
+    with damage.reading(record.sequence):
+        return {**_head(record), "record": record.sequence, "body": readable(record.body)}

@@ -4,9 +4,10 @@
     python verifier.py proof PROOF.json [--key KEY]
     python verifier.py ledger LEDGER.ndjson [--key KEY] [--checkpoint FILE ...] [--record SEQUENCE:HASH ...]
 
-KEY is the line that `crs audit key` printed; without it, the key that the file names is believed. A checkpoint is
-a copy that was kept outside; a record is the receipt of an answer. Exit code 0: all of it holds. 1: something does not,
-and the first line says what and where. 2: the call or a file cannot be read. Nothing here is shared with the service.
+KEY is the line that `crs audit key` printed, now or before the key was changed; without it, the key that the file names
+is believed. A checkpoint is a copy that was kept outside; a record is the receipt of an answer. Exit code 0: all of it
+holds. 1: something does not, and the first line says what and where. 2: the call or a file cannot be read. Nothing here
+is shared with the service.
 """
 
 import argparse
@@ -24,6 +25,8 @@ Point = tuple[int, int, int, int]
 Receipts = Sequence[tuple[int, str]]
 moment = datetime.fromisoformat
 BELIEVED = "the key was not given and is believed: "
+FORMAT = "crs-risk proof 2"
+FIELDS = {"format", "record", "path", "registration", "keys", "key", "checkpoint", "manifest"}
 
 # Ed25519, RFC 8032 section 5.1.7: verification only, on public data, so that its timing does not matter.
 P = 2**255 - 19
@@ -89,10 +92,18 @@ def sha256(*parts: bytes) -> bytes:
     return hashlib.sha256(b"".join(parts)).digest()
 
 
+def exact(text: str) -> bytes:
+    """The bytes of a base64 text; ValueError where it is not the one text that stands for them."""
+    raw = base64.b64decode(text, validate=True)
+    if base64.b64encode(raw).decode() != text:
+        raise ValueError("not base64")
+    return raw
+
+
 def key_of(line: str) -> tuple[str, bytes]:
     """Name and 32 bytes of a public key's line."""
     name, shown, body = line.strip().split("+", 2)
-    raw = base64.b64decode(body, validate=True)
+    raw = exact(body)
     if len(raw) != 33 or raw[0] != 1 or sha256(name.encode(), b"\n", raw)[:4].hex() != shown:
         raise ValueError("not a key")
     return name, raw[1:]
@@ -107,9 +118,9 @@ def checkpoint_of(note: str, key: str) -> tuple[int, bytes]:
     for line in lines.split("\n"):
         signer, _, body = line.rpartition(" ")
         if signer == f"— {name}" and name == origin:
-            held = base64.b64decode(body, validate=True)
+            held = exact(body)
             if held[:4] == mark and signed_by(public, (text + "\n").encode(), held[4:]):
-                return int(size), base64.b64decode(root, validate=True)
+                return int(size), exact(root)
     raise WrongError("the checkpoint is not signed by the key")
 
 
@@ -134,37 +145,114 @@ def root_by_path(leaf: bytes, place: int, size: int, path: Sequence[bytes]) -> b
 
 
 def check_proof(proof: dict[str, Any], key: str | None = None) -> list[str]:
-    """Check a proof; returns what it proves as lines of text."""
-    record = proof["record"].encode()
-    held = json.loads(record)
-    if key and key.strip() != proof["key"].strip():
-        raise WrongError("the proof names another key than the one that is expected")
-    size, root = checkpoint_of(proof["checkpoint"], proof["key"])
-    found = root_by_path(sha256(b"\x00", record), held["sequence"], size, [bytes.fromhex(one) for one in proof["path"]])
-    if found != root:
-        raise WrongError(f"record {held['sequence']} is not part of the ledger that the checkpoint signs")
-    lines = [f"record {held['sequence']} ({held['kind']}, {held['time']}) is in the signed ledger of {size} records"]
-    manifest = base64.b64decode(proof.get("manifest") or "")
-    digest = held["body"].get("bundle", held["body"].get("digest"))
-    if manifest:
-        if sha256(manifest).hex() != digest:
-            raise WrongError("the manifest is not that of the model which the record names")
-        lines.append(f"the manifest is that of the model {digest}")
-    if proof.get("statement"):
-        files = files_of(proof["statement"], signer_of(proof["statement_keys"], proof["key"]), digest)
-        if manifest and files != {**json.loads(manifest)["files"], "manifest.json": digest}:
-            raise WrongError("the manifest and the signed statement do not name the same files")
-        lines.append(f"the key signed the statement that names the {len(files)} files of the model {digest}")
-        lines.extend(model_signing_key(proof["statement"]))
-    return [*lines, "the key is the expected one" if key else BELIEVED + proof["key"].strip()]
+    """Check a proof; returns what it proves as lines of text.
+
+    Each record that it carries has to be in the ledger that its one checkpoint signs: the proven one, the changes of
+    keys from the first on, and the registration of the model that the proven one names. WrongError where one is missing
+    or does not fit: nothing that a proof lacks is passed over.
+    """
+    with readable("the proof"):
+        if proof["format"] != FORMAT:
+            raise WrongError(f"the proof is not of the form {FORMAT!r}: have it made anew with crs audit prove")
+        if proof.keys() != FIELDS:
+            raise WrongError(f"the proof lacks, or has besides: {', '.join(sorted(FIELDS ^ proof.keys()))}")
+    with readable("the checkpoint"):
+        tree = checkpoint_of(proof["checkpoint"], proof["key"])
+    held = included({name: proof[name] for name in ("record", "path")}, tree, "the record")
+    line = line_of(proof["keys"], tree)
+    trust = trusted(key, proof["key"], [one for _, one in line])
+    about = f"record {held['sequence']} ({held['kind']}, {held['time']})"
+    with readable(f"record {held['sequence']}"):
+        model = model_lines(proof, held, tree, line)
+    return [f"{about} is in the signed ledger of {tree[0]} records", *model, trust]
+
+
+def included(one: dict[str, Any], tree: tuple[int, bytes], what: str) -> dict[str, Any]:
+    """A record whose path leads to the root of a tree, given as size and root."""
+    with readable(what):
+        if one.keys() != {"record", "path"} or any(step != step.lower() or len(step) != 64 for step in one["path"]):
+            raise ValueError("other fields, or other hashes")
+        record, path = one["record"].encode(), [bytes.fromhex(step) for step in one["path"]]
+        held = parsed(record)
+        if not leads(sha256(b"\x00", record), held["sequence"], tree, path):
+            raise WrongError(f"{what}: record {held['sequence']} is not part of the ledger that the checkpoint signs")
+    return held
+
+
+def leads(leaf: bytes, place: int, tree: tuple[int, bytes], path: Sequence[bytes]) -> bool:
+    try:
+        return root_by_path(leaf, place, tree[0], path) == tree[1]
+    except WrongError:
+        return False
+
+
+def line_of(carried: Sequence[dict[str, Any]], tree: tuple[int, bytes]) -> list[tuple[int, str]]:
+    """Place and text of each key that a ledger announced, from its first record on, each signed by the one before."""
+    line = list[tuple[int, str]]()
+    with readable("the keys"):
+        for number, one in enumerate(carried):
+            held = included(one, tree, f"key {number}")
+            place, (last, old) = held["sequence"], line[-1] if line else (-1, None)
+            if held["kind"] != "key.rotated" or place <= last or (old is None and place > 0):
+                raise WrongError(f"record {place}: it is not the next change of keys")
+            line.append((place, handed_over(held["body"], old, place)))
+    return line
+
+
+def trusted(expected: str | None, last: str, line: Sequence[str]) -> str:
+    """Why the checkpoint's key counts: it is the expected one, or one to which that handed over, old signing new."""
+    if last not in line[-1:]:
+        raise WrongError("the keys: the checkpoint's is not the last of them")
+    if not expected:
+        return BELIEVED + last
+    if expected.strip() not in line:
+        raise WrongError("the keys: the expected one is another key than the checkpoint's, and did not hand over to it")
+    return "the key is the expected one" if expected.strip() == last else f"the expected key handed over to {last}"
+
+
+def model_lines(
+    proof: dict[str, Any], held: dict[str, Any], tree: tuple[int, bytes], line: Sequence[tuple[int, str]]
+) -> list[str]:
+    """What its registration says of the model that a record names; none where it names none."""
+    digest, carried = held["body"].get("bundle", held["body"].get("digest")), proof["registration"]
+    own = held["kind"] == "model.registered"
+    if (carried is None) != (own or not digest):
+        raise WrongError(f"record {held['sequence']}: the registration of its model is missing, or of no use")
+    if not digest:
+        if proof["manifest"] is not None:
+            raise WrongError(f"record {held['sequence']}: a manifest is there, but it names no model")
+        return []
+    named = held if own else included(carried, tree, "the registration")
+    where = f"record {named['sequence']}"
+    with readable(where):
+        if (named["kind"], named["body"].get("digest")) != ("model.registered", digest):
+            raise WrongError(f"{where}: it is not the registration of the model {digest}")
+        return statement_lines(proof["manifest"], named, [one for place, one in line if place < named["sequence"]][-1])
+
+
+def statement_lines(manifest: str | None, named: dict[str, Any], key: str) -> list[str]:
+    """What a registration, which is in the signed ledger, says of a model's files. key: the one in force there."""
+    where, digest = f"record {named['sequence']}", named["body"]["digest"]
+    body = b"" if manifest is None else exact(manifest)
+    if manifest is not None and sha256(body).hex() != digest:
+        raise WrongError("the manifest is not that of the model which the record names")
+    what = "is not in the proof" if manifest is None else "is in the proof"
+    lines = [f"the manifest of the model {digest} {what}"]
+    if "statement" not in named["body"]:
+        return [*lines, f"{where} registers the model without a signed statement of its files"]
+    files = files_of(named["body"]["statement"], key, digest, f"{where}: ")
+    if body and files != {**json.loads(body)["files"], "manifest.json": digest}:
+        raise WrongError(f"{where}: the manifest and the signed statement do not name the same files")
+    lines.append(f"the key signed the statement in {where}, which names the {len(files)} files of the model")
+    return [*lines, *model_signing_key(named["body"]["statement"])]
 
 
 def files_of(envelope: dict[str, Any], key: str, digest: str, where: str = "") -> dict[str, str]:
     """Name and SHA-256 of each file that a signed statement (DSSE, in-toto) names; it has to be of that model."""
     try:
-        kind, payload = envelope["payloadType"].encode(), base64.b64decode(envelope["payload"], validate=True)
+        kind, payload = envelope["payloadType"].encode(), exact(envelope["payload"])
         signed = b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
-        signatures = [base64.b64decode(one["sig"], validate=True) for one in envelope["signatures"]]
+        signatures = [exact(one["sig"]) for one in envelope["signatures"]]
         good = any(signed_by(key_of(key)[1], signed, one) for one in signatures)
         what = "of another model" if good else "not signed by the key"
         files = {one["name"]: one["digest"]["sha256"] for one in json.loads(payload)["subject"]}
@@ -179,15 +267,6 @@ def model_signing_key(envelope: dict[str, Any]) -> list[str]:
     """A line on the key that a statement, which was found good, names for OpenSSF's model-signing; none without one."""
     named = json.loads(base64.b64decode(envelope["payload"]))["predicate"].get("model_signing_key", "")
     return [f"it names the key file for model-signing, SHA-256 {sha256(named.encode()).hex()}"] if named else []
-
-
-def signer_of(keys: Sequence[dict[str, str]], last: str) -> str:
-    """The first of the keys, each of which has to sign the next; one of them has to be the key of the checkpoint."""
-    for place, one in enumerate(keys[1:]):
-        handed_over(one, keys[place]["key"], place + 1)
-    if last.strip() not in [one["key"].strip() for one in keys]:
-        raise WrongError("the key of the statement did not hand over to that of the checkpoint")
-    return keys[0]["key"]
 
 
 class Tree:
@@ -215,6 +294,7 @@ def check_ledger(
 ) -> list[str]:
     """Check an exported ledger, a record a line; returns what holds as lines of text."""
     tree, previous, time, signed = Tree(), "0" * 64, "", 0
+    newest = float("-inf")
     now: str | None = None
     signers: set[str] = set()
     copies = [(note, int(note.split("\n")[1])) for note in checkpoints]
@@ -222,12 +302,13 @@ def check_ledger(
     for record in lines:
         place = tree.size
         check_copies(copies, now, tree)
-        with readable(place):
+        with readable(f"record {place}"):
             held = parsed(record)
             if held["sequence"] != place or held["previous"] != previous:
                 raise WrongError(f"record {place}: it does not follow the record before it")
-            if time and moment(held["time"]).timestamp() < moment(time).timestamp() - 1:
-                raise WrongError(f"record {place}: its time is before that of the record before it")
+            at = moment(held["time"]).timestamp()
+            if at < newest - 1:  # not the record before it alone: small steps back add up
+                raise WrongError(f"record {place}: its time is before that of a record before it")
             if held["kind"] == "key.rotated":
                 now = handed_over(held["body"], now, place)
             elif held["kind"] == "checkpoint":
@@ -239,7 +320,7 @@ def check_ledger(
         if kept.get(place, leaf.hex()) != leaf.hex():
             raise WrongError(f"record {place}: it is not the one of the receipt")
         tree.append(leaf)
-        previous, time = leaf.hex(), held["time"]
+        previous, time, newest = leaf.hex(), held["time"], max(newest, at)
     check_copies(copies, now, tree)
     most = max([size for _, size in copies] + [place + 1 for place in kept], default=0)
     if most > tree.size:
@@ -254,12 +335,12 @@ def check_ledger(
 
 
 @contextmanager
-def readable(place: int) -> Iterator[None]:
-    """Whatever a record lacks, it is told at its place."""
+def readable(what: str) -> Iterator[None]:
+    """Whatever a record, or a part of a proof, lacks, it is told at its place."""
     try:
         yield
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise WrongError(f"record {place}: it cannot be read") from error
+    except (ValueError, KeyError, IndexError, AttributeError, TypeError, RecursionError) as error:
+        raise WrongError(f"{what}: it cannot be read") from error
 
 
 def parsed(record: bytes) -> dict[str, Any]:
@@ -316,7 +397,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except WrongError as error:
         print(f"NOT GOOD: {error}")
         return 1
-    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
         print(f"cannot be read: {type(error).__name__}", file=sys.stderr)
         return 2
     print("\n".join(["GOOD", *told]))

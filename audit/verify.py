@@ -5,25 +5,25 @@ Nothing in the database is believed but the records' own bytes, and those only a
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from audit import manifest, outside
+from audit import manifest, mark, outside
 from audit.events import NO_RECORD, Kind, stamp
 from audit.growth import microseconds
-from audit.keys import has_signing_key, signing_key
+from audit.keys import hands_over, has_signing_key, signing_key
 from audit.ledger import Ledger
+from audit.mark import Mark
 from audit.note import Checkpoint, PublicKey, read
 from audit.pulse import Pulse
 from audit.reading import rows
 from audit.store import Head, Row, stated_head
+from audit.times import CLOCK_SLACK, Times
 from audit.tree import Frontier, leaf_hash
 from features.errors import LedgerError
 
-#: By how much a clock may be set back without a finding: less than a second is how clocks are kept right.
-CLOCK_SLACK = timedelta(seconds=1)
 #: Size -> name and note of a checkpoint that is held outside.
 Copies = Mapping[int, tuple[str, str]]
 
@@ -82,10 +82,11 @@ class Verdict:
 def verify(ledger: Ledger, key: PublicKey | None = None) -> Verdict:
     """Check a ledger against itself, its copies outside and the signing key that its home holds, or that is given.
 
+    So also against what the home remembers of it, which is read first: the ledger may grow meanwhile, the mark too.
     What is written meanwhile is not looked at: rows and head are those of one moment.
     """
     wanted = key or _own_key(ledger)
-    check = Check(_copies(ledger, wanted), Pulse(ledger.settings.heartbeat))
+    check = Check(_copies(ledger, wanted), Pulse(ledger.settings.heartbeat), mark.read(ledger.home))
     with ledger.reading() as connection:
         head = stated_head(connection)
         for row in rows(connection):
@@ -134,10 +135,11 @@ class Check:
 
     copies: Copies
     pulse: Pulse
+    mark: Mark | None = None
     frontier: Frontier = field(default_factory=Frontier)
     expected: int = 0
     previous: str = NO_RECORD
-    time: str = ""
+    times: Times = field(default_factory=Times)
     checkpoint: tuple[int, int] = (0, 0)
     key: PublicKey | None = None
     signed: int = 0
@@ -180,6 +182,8 @@ class Check:
             self.find("unreadable", place, "its bytes are not those of a record")
         self.frontier.append(leaf)
         self.previous, self.expected = leaf.hex(), place + 1
+        if self.mark is not None and self.mark.frontier.size == self.frontier.size:
+            self._marked(self.mark)
 
     def _as_bytes(self, row: Row) -> Row:
         """A row of SQLite, which keeps a value of any type in any column."""
@@ -194,14 +198,14 @@ class Check:
             self.find("chain", place, "it does not follow the record before it")
         if (written.kind, written.event_id, microseconds(time)) != (row.kind, row.event_id, row.microseconds):
             self.find("columns", place, "the columns beside it say something else")
-        if written.time < self.time:
-            self._clock_back(place, datetime.fromisoformat(self.time) - time)
+        back = self.times.set_back(written.time)
+        if back is not None:
+            self.find("clock-back", place, f"it is {back.total_seconds():.0f} s older than a record before it")
         if written.kind in _SIGNED:
             self._signed(row, written)
         if not self.frontier.size and written.kind != Kind.KEY_ROTATED:
             self.find("key", place, "a ledger begins with the key that signs it")
         self.remark("silence", place, self.pulse.record(written.kind, time))
-        self.time = written.time
 
     def _signed(self, row: Row, written: Written) -> None:
         place, body = row.sequence, msgspec.json.decode(written.body)
@@ -212,10 +216,6 @@ class Check:
             self._key(body, place)
         else:
             self._registered(body, place)
-
-    def _clock_back(self, place: int, by: timedelta) -> None:
-        if by > CLOCK_SLACK:
-            self.find("clock-back", place, f"it is {by.total_seconds():.0f} s older than the record before it")
 
     def _checkpoint(self, note: str, place: int) -> None:
         """A checkpoint holds all records before it."""
@@ -233,6 +233,11 @@ class Check:
         if problem:
             self.find("copy", place, f"{name}: {problem}")
 
+    def _marked(self, held: Mark) -> None:
+        if (held.frontier, held.last) != (self.frontier, self.previous):
+            problem = f"keys/{mark.NAME}: the records up to here are not those that were signed"
+            self.find("copy", held.frontier.size - 1, problem)
+
     def _disagrees(self, note: str, size: int) -> str:
         """Why a note does not vouch for the records so far, "" where it does."""
         try:
@@ -246,7 +251,7 @@ class Check:
     def _key(self, body: Mapping[str, str], place: int) -> None:
         """A ledger begins with a key; each later one is signed by the one before."""
         new, old = PublicKey.parse(body["key"]), self.key
-        if self.size and not (old is not None and _hands_over(old, new, body)):
+        if self.size and not (old is not None and hands_over(old, new, body)):
             self.find("key", place, "the new key is not signed by the one before it")
         self.key = new
 
@@ -271,12 +276,14 @@ class Check:
                 self._copy(held)
             elif held > self.size:
                 self.find("tail", self.size, f"{name} holds {held} records: those from {self.size} on are gone")
+        if self.mark is not None and self.mark.frontier.size > self.size:
+            self.find("tail", self.size, f"keys/{mark.NAME} holds more: records from {self.size} on are gone")
         if self.uncopied:
             self.remark("no-copy", self.size, f"{self.uncopied} checkpoints have no copy outside")
-        if now is None or not self.time:
+        if now is None or not self.times.last:
             return
         self.remark("silence", self.size, self.pulse.end(now))
-        if datetime.fromisoformat(self.time) - now > CLOCK_SLACK:
+        if datetime.fromisoformat(self.times.last) - now > CLOCK_SLACK:
             self.find("clock-back", self.size - 1, "it lies in the future")
 
     def verdict(self) -> Verdict:
@@ -285,12 +292,7 @@ class Check:
             root=self.frontier.root().hex(),
             signed=self.signed,
             key="" if self.key is None else str(self.key),
-            last=datetime.fromisoformat(self.time) if self.time else None,
+            last=datetime.fromisoformat(self.times.last) if self.times.last else None,
             findings=tuple(sorted(self.findings, key=lambda one: one.sequence)),
             remarks=tuple(self.remarks),
         )
-
-
-def _hands_over(old: PublicKey, new: PublicKey, body: Mapping[str, str]) -> bool:
-    named = (new.name, body["signed_by"]) == (old.name, str(old))
-    return named and old.verifies(body["key"].encode(), bytes.fromhex(body["signature"]))

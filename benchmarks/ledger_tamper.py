@@ -27,6 +27,7 @@ from typing import Any
 
 from tamper_ways import WAYS, Task, attempt
 from tampered import Field, Ground
+from tampered_proofs import PROOFS
 from tampered_rest import CHECKS
 
 from audit import manifest
@@ -116,6 +117,8 @@ def exhaustive(ground: Ground) -> Iterator[Task]:
     yield from (("inserted", place, None) for place in range(1, size + 1))
     yield from (("inserted, all after it anew", place, None) for place in range(1, size))
     yield from (("changed, signed anew with another key", place, None) for place in range(ground.signed[-1]))
+    yield from (("changed, the checkpoints left out, all anew", place, None) for place in range(size))
+    yield from (("a key announced and handed back, all anew", place, None) for place in range(1, size + 1))
     for name in ("put in another order", "put in another order, all after it anew"):
         yield from ((name, place, place + 1) for place in range(last))
 
@@ -173,7 +176,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="crs-tamper-") as made:
         ground = small(Home(Path(made, "small")))
         if "rest" in given.parts:
-            for check in CHECKS:
+            for check in (*CHECKS, *PROOFS):
                 missed += check(ground, Path(tempfile.mkdtemp(dir=made)), chosen)
         if "small" in given.parts:
             missed += run("small, exhaustive", ground, exhaustive(ground), Path(made))

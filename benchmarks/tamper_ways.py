@@ -11,6 +11,7 @@ from typing import Any
 
 from tampered import INSERT, Expected, Field, Ground
 
+from audit import dsse
 from audit.events import Entry, Kind, encode
 from audit.growth import microseconds
 from audit.keys import SigningKey
@@ -28,6 +29,8 @@ def attempt(field: Field, task: Task) -> tuple[str, bool, str]:
     field.restore()
     expected = WAYS[kind](field, place, detail)
     missed = field.judge(expected, place)
+    if kind in UNSIGNED and field.signs():
+        missed += "; the service signs it"
     return kind, not expected.by_verify, f"{kind} at {place} ({detail}): {missed}" if missed else ""
 
 
@@ -92,9 +95,9 @@ def cut(field: Field, place: int, _: Any) -> Expected:
 
 
 def cut_anew(field: Field, place: int, _: Any) -> Expected:
-    """Behind the last checkpoint that was copied outside, only a receipt tells."""
+    """Behind the last checkpoint only a receipt tells; of the checkpoint itself, what the home remembers."""
     field.replace(field.ground.rows[:place])
-    return Expected(at(place) if place < field.ground.signed[-1] else at(), at(place))
+    return Expected(at(place) if place <= field.ground.signed[-1] else at(), at(place))
 
 
 def changed_anew(field: Field, place: int, _: Any) -> Expected:
@@ -137,6 +140,41 @@ def signed_anew(field: Field, place: int, _: Any) -> Expected:
     return field.ground.vouched(place, place if own else field.ground.after(place))
 
 
+def without_checkpoints(field: Field, place: int, _: Any) -> Expected:
+    """A body changed and every checkpoint left out: no signature disagrees, only what is kept outside the database."""
+    rows, first = field.ground.rows, next(one for one in field.ground.signed if one > 1)
+    plain = [row for row in rows if row.kind != Kind.CHECKPOINT]
+    changed = next((number for number, row in enumerate(plain) if row.sequence == place), -1)
+    field.replace(rewritten(plain, changed))
+    own = {changed} if changed >= 0 and rows[place].kind in (Kind.KEY_ROTATED, Kind.MODEL_REGISTERED) else set()
+    found = frozenset({min(first, len(plain)), *own})
+    return Expected(found, found)
+
+
+def handed_back(field: Field, place: int, _: Any) -> Expected:
+    """A key of somebody's own before a record, what it signed, and the key in force again, signed by that one.
+
+    Behind the last checkpoint, all hashes fit.
+    """
+    rows, other = list(field.ground.rows), SigningKey.new(field.ground.key.split("+")[0])
+    own = [str(json.loads(row.record)["body"]["key"]) for row in rows[:place] if row.kind == Kind.KEY_ROTATED][-1]
+    said = {"predicate": {"bundle": "0" * 64, "version": "1"}, "subject": []}
+    bodies = (
+        (Kind.KEY_ROTATED, {"key": str(other.key), "signed_by": own, "signature": "00" * 64}),
+        (Kind.MODEL_REGISTERED, {"version": "1", "digest": "0" * 64, "statement": dsse.wrap(said, other)}),
+        (Kind.KEY_ROTATED, {"key": own, "signed_by": str(other.key), "signature": other.sign(own.encode()).hex()}),
+    )
+    made = [named(rows[place - 1], kind, body) for kind, body in bodies]
+    field.replace(rewritten([*rows[:place], *made, *rows[place:]], -1))
+    return Expected(at(place), at(place))
+
+
+def named(before: Row, kind: Kind, body: dict[str, Any]) -> Row:
+    time = datetime.fromtimestamp(before.microseconds / 1e6, UTC)
+    record = encode(Entry(kind, body), 0, time, before.hash.hex())
+    return fitted(Row(0, str(kind), "", microseconds(time), b"", record), record)
+
+
 def made_up(ground: Ground, place: int) -> Row:
     """A record of nobody's that follows the one before `place`."""
     before = ground.rows[place - 1]
@@ -160,4 +198,8 @@ WAYS: dict[str, Callable[[Field, int, Any], Expected]] = {
     "put in another order, all after it anew": swapped_anew,
     "tail cut off, the head anew": cut_anew,
     "changed, signed anew with another key": signed_anew,
+    "changed, the checkpoints left out, all anew": without_checkpoints,
+    "a key announced and handed back, all anew": handed_back,
 }
+#: What a service that is started on it must not sign either.
+UNSIGNED = frozenset({"changed, the checkpoints left out, all anew", "a key announced and handed back, all anew"})

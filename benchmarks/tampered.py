@@ -3,6 +3,7 @@
 import shutil
 import sqlite3
 import sys
+import tempfile
 from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from audit.store import Head, Row
 from audit.tree import Frontier
 from audit.vault_check import with_vault
 from audit.verify import Verdict, verify
+from features.errors import LedgerError
 from features.home import Home
 
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
@@ -43,6 +45,7 @@ class Expected:
 _GUARDS = (
     "TRIGGER IF EXISTS ledger_no_update",
     "TRIGGER IF EXISTS ledger_no_delete",
+    "TRIGGER IF EXISTS ledger_no_replace",
     "INDEX IF EXISTS ledger_by_event",
 )
 
@@ -109,6 +112,18 @@ class Field:
 
     def opened(self) -> AbstractContextManager[Ledger]:
         return opened(self.home, Settings(), writes=False, clock=lambda: LATER)
+
+    def signs(self) -> bool:
+        """Whether a service that is started on a copy of the ledger as it is now would sign it."""
+        with tempfile.TemporaryDirectory(dir=self.home.folder.parent) as made:
+            home = Home(Path(made, "home"))
+            shutil.copytree(self.home.folder, home.folder)
+            try:
+                with opened(home, Settings(), clock=lambda: LATER) as ledger:
+                    ledger.checkpoint()
+            except LedgerError:
+                return False
+        return True
 
     def judge(self, expected: Expected, place: int) -> str:
         missed = ""

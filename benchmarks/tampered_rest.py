@@ -1,4 +1,4 @@
-"""Tampering with what is no row of the ledger: files, copies, proofs, a model, the clock, the whole database.
+"""Tampering with what is no row of the ledger: files, copies, a model, the clock, the whole database.
 
 Some bytes mean nothing: the last bits of a base64 text, the case of a hex digit, an unused page of a database. A change
 of them is not found and need not be: what is read afterwards is, to the bit, what was read before. Such are counted.
@@ -18,7 +18,7 @@ from typing import Any
 
 from tampered import Field, Ground, said_of
 
-from audit import manifest, proof, verifier
+from audit import manifest
 from audit.events import Entry, Kind
 from audit.ledger import opened
 from audit.manifest import Model
@@ -154,25 +154,6 @@ def line_ends(ground: Ground, _: Path, __: random.Random) -> list[str]:
     return tally.told()
 
 
-def proofs(ground: Ground, scratch: Path, _: random.Random) -> list[str]:
-    """Every byte of a proof's file: not good, or it says of the same record nothing that it had not said."""
-    tally = Tally("a byte of a proof's file")
-    spoilt = Field(ground, scratch)
-    (place,) = [row.sequence for row in ground.rows if row.kind == Kind.MODEL_REGISTERED]
-    with opened(spoilt.home, Settings()) as ledger:
-        made = json.dumps(proof.prove(ledger, place)).encode()
-    record, lines = json.loads(made)["record"], verifier.check_proof(json.loads(made), ground.key)
-    for spot in range(len(made)):
-        try:
-            held = json.loads(flipped(made, spot))
-            same = set(verifier.check_proof(held, ground.key)) <= set(lines) and held["record"] == record
-        except (verifier.WrongError, ValueError, KeyError, IndexError, TypeError, AttributeError):
-            tally.note(True, f"byte {spot}")
-        else:
-            tally.note(False, f"byte {spot}", same)
-    return tally.told()
-
-
 def model_files(_: Ground, scratch: Path, chosen: random.Random) -> list[str]:
     """A bundle's files changed, taken, exchanged or joined by another: named by what promotes and serves, and reads."""
     home, held = Home(scratch / "home"), trained_bundle()
@@ -222,7 +203,17 @@ def clock(_: Ground, scratch: Path, chosen: random.Random) -> list[str]:
         said = said_of(export_of(Ground.of(home.folder)), Ground.of(home.folder))
         tally.note(said.startswith(f"record {expected[0]}: its time"), f"verifier: {said}")
         tally.note(found == expected, f"found {found}, not {expected}")
+    small_steps(Home(scratch / "steps"), tally)
     return tally.told()
+
+
+def small_steps(home: Home, tally: Tally) -> None:
+    """Back by 0.9 s before each record: the second of them is more than a second older than the first of all."""
+    steps, stood = set_back(home, 12, list(range(1, 12)), 0.9)
+    found = [one.sequence for one in stood if one.code == "clock-back"]
+    tally.note(found == steps[1:2], f"small steps: found {found}, not {steps[1:2]}")
+    said = said_of(export_of(Ground.of(home.folder)), Ground.of(home.folder))
+    tally.note(said.startswith(f"record {steps[1]}: its time"), f"small steps, verifier: {said}")
 
 
 def set_back(home: Home, groups: int, places: list[int], seconds: float) -> tuple[list[int], tuple[Any, ...]]:
@@ -265,4 +256,4 @@ def replaced(ground: Ground, scratch: Path, _: random.Random) -> list[str]:
     return tally.told()
 
 
-CHECKS: tuple[Check, ...] = (database_file, kept_requests, copies, line_ends, proofs, model_files, clock, replaced)
+CHECKS: tuple[Check, ...] = (database_file, kept_requests, copies, line_ends, model_files, clock, replaced)

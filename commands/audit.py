@@ -22,7 +22,8 @@ def verify(
 ) -> None:
     """Check every record, the chain, the signatures and the copies outside. Example: crs audit verify
 
-    Exit codes: 0 the ledger is whole; 7 it is not, or it cannot be read; the first bad record is named.
+    Exit codes: 0 the ledger is whole; 7 it is not, or it cannot be read, and the first bad record is named; or it is
+    whole, and that it was verified cannot be recorded.
     """
     from audit import verbs
 
@@ -78,7 +79,7 @@ def replay(
 
     Where the vault keeps the request it is read again first, by the codes of a file with the digest that the record
     names: one of --codes, or without it the one that trust.toml names. Exit codes: 0 the same bits; 3 a file is not a
-    list of codes; 4 the bundle is gone or altered; 7 a bit differs.
+    list of codes; 4 the bundle is gone or altered; 7 a bit differs, or a record is damaged.
     """
     from audit import verbs
 

@@ -32,6 +32,7 @@ def demo(
     from training.cluster import on_cluster
 
     run.check_address(host, port)
+    promotion_verbs.check_demonstration(state)
     # The name tells the tables apart, so that a later release does not train on an earlier one's cohort.
     cohort = make_folder(state.folder) / f"synthetic-{courses}-{seed}-{synthetic.version()}"
     if not cohort.exists():

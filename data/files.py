@@ -29,16 +29,26 @@ def find_table(folder: Path, table: str) -> Path:
 def read_table(path: Path) -> pd.DataFrame:
     """The file as it stands. All of a CSV is read as text, so that nothing is guessed; an empty cell is missing.
 
-    DataError, without any cell's content, if the file is truncated, not of its format or not UTF-8.
+    DataError, without any cell's content, if the file is truncated, not of its format or not UTF-8, or a column of it
+    holds lists or records.
     """
     try:
         table = arrow_parquet.read_table(path) if path.suffix == ".parquet" else _read_csv(path)
+        check_plain(path, table.schema)
         # An unnamed pandas index that was stored along is no column of the table.
         frame: pd.DataFrame = _plain(table).to_pandas(ignore_metadata=True)
         return frame.loc[:, [not str(name).startswith("__index_level_") for name in frame.columns]]
     except (pa.ArrowException, OSError, ValueError, csv.Error) as error:
         # The reader's own message may quote a whole row, so only its kind and place are passed on.
         raise DataError(f"{path}", _what_is_wrong(path, error), "export the table again") from None
+
+
+def check_plain(path: Path, schema: pa.Schema) -> None:
+    """DataError where a column holds lists or records instead of one value to a cell."""
+    for field in schema:
+        if pa.types.is_nested(_plain_type(field.type)):
+            problem = "the column holds lists or records, expected one number, text or time to a cell"
+            raise DataError(f"{path}: {path.stem}.{field.name}", problem, "export it as plain values, or leave it out")
 
 
 def _plain(table: pa.Table) -> pa.Table:

@@ -4,7 +4,7 @@ Whether a patient is locked is a function of the patient's name alone: no list i
 cohort grows, and all courses of a patient lie on one side. A larger share holds all patients of a smaller one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -20,6 +20,8 @@ from features.errors import DataError
 
 #: Hashed before each name. It never changes: another text would lock other patients.
 SALT = "crs-risk test set 1:"
+#: Is shown a whole cohort before a part of it is locked away, and may raise.
+Look = Callable[[Cohort, Frames], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,15 +80,19 @@ def _rows(table: pd.DataFrame, courses: set[str]) -> pd.DataFrame:
     return table[words(table["course_id"]).isin(courses).to_numpy()].reset_index(drop=True)
 
 
-def read_training_part(folder: Path, share: float, derive_grades: bool = False) -> TrainingPart:
+def read_training_part(
+    folder: Path, share: float, derive_grades: bool = False, look: Look = lambda *_: None
+) -> TrainingPart:
     """Read a cohort and keep what may be learnt from; errors as data.tables.read_cohort.
 
-    DataError where no patient, or every patient, falls into a test set of a share above 0.
+    look: is shown the whole cohort before a part of it is locked away. DataError where no patient, or every patient,
+    falls into a test set of a share above 0.
     """
     frames = read_frames(folder)
     whole = frames.cohort(derive_grades=derive_grades)
     if not share:
         return TrainingPart(whole, frames, 0, whole.report, whole.fingerprint)
+    look(whole, frames)
     source = (_locked_courses(whole, share), whole.report, whole.fingerprint)
     # Two whole cohorts need not stand in memory side by side.
     del whole
@@ -94,10 +100,12 @@ def read_training_part(folder: Path, share: float, derive_grades: bool = False) 
     return TrainingPart(part.cohort(ANY_SHARE, derive_grades), part, *source)
 
 
-def read_test_part(folder: Path, share: float, derive_grades: bool = False) -> Cohort:
+def read_test_part(folder: Path, share: float, derive_grades: bool = False, look: Look = lambda *_: None) -> Cohort:
     """The courses of a cohort's locked patients alone; errors as read_training_part, and DataError at a share of 0."""
     frames = read_frames(folder)
-    _locked_courses(frames.cohort(derive_grades=derive_grades), share)
+    whole = frames.cohort(derive_grades=derive_grades)
+    _locked_courses(whole, share)
+    look(whole, frames)
     return test_part(frames, share).cohort(ANY_SHARE, derive_grades)
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as arrow_parquet
 
-from data.files import find_table, read_table
+from data.files import check_plain, find_table, read_table
 from data.locked import locked, training_part
 from data.report import Finding, RejectionReport, check_share
 from data.sieve import words
@@ -108,6 +108,7 @@ def _opened(path: Path) -> Iterator[arrow_parquet.ParquetFile]:
     """A Parquet file; DataError where it is none, or breaks off."""
     try:
         with arrow_parquet.ParquetFile(path) as table:
+            check_plain(path, table.schema_arrow)
             yield table
     except (pa.ArrowException, OSError):
         problem = "not a whole Parquet file (truncated or of another format)"

@@ -3,41 +3,42 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from hashlib import sha256
 from typing import Any
 
-from audit import runtime
+from audit import places, runtime
 from audit.data_keys import DataKeys
 from audit.events import Kind
 from audit.keys import tenant_key
 from audit.ledger import Ledger, open_ledger
 from audit.writer import Writer
 from features import catalogue
-from features.home import Home, read_live
+from features.home import Home, Live
 from features.scratch import Scratch
 from serving.own_codes import known
 from serving.trust import reading
 
 
 @contextmanager
-def recording(home: Home, workers: int) -> Iterator[Writer]:
+def recording(home: Home, live: Live, workers: int) -> Iterator[Writer]:
     """The writer that the workers ask; LedgerError where the ledger cannot be used.
 
-    The start and the stop of the service are records, too. The socket lies in a folder of its own, which only this
-    user may enter: a path below the home could be too long for one.
+    live: the bundle that the workers load. The start and the stop of the service are records, too. The socket lies in a
+    folder of its own, which only this user may enter: a path below the home could be too long for one.
     """
     tenant_key(home)  # made here, once, and not by several workers
     with Scratch("writer") as folder, open_ledger(home) as ledger:
         if ledger.settings.vault:
             DataKeys(home).prepare()
         _configured(ledger, home)
-        ledger.append(Kind.SERVICE_STARTED, {**_live(home), **_before(ledger), **_machine(workers)})
+        ledger.append(Kind.SERVICE_STARTED, {**asdict(live), **_before(ledger), **_machine(workers)})
         writer = Writer(ledger, folder / "socket")
         try:
             yield writer
         finally:
             writer.close()
-        ledger.append(Kind.SERVICE_STOPPED, _live(home))
+        ledger.append(Kind.SERVICE_STOPPED, asdict(live))
         ledger.checkpoint()
 
 
@@ -49,6 +50,7 @@ def _configured(ledger: Ledger, home: Home) -> None:
         "checkpoint_records": settings.records,
         "checkpoint_seconds": settings.seconds,
         "checkpoint_url": bool(settings.url),
+        **places.told(home, settings),
         "heartbeat_seconds": settings.heartbeat,
         "vault": settings.vault,
         "trust": sha256(trust.read_bytes()).hexdigest() if trust else "",
@@ -57,11 +59,6 @@ def _configured(ledger: Ledger, home: Home) -> None:
     last = ledger.last(Kind.CONFIG_CHANGED)
     if last is None or dict(last.body) != body:
         ledger.append(Kind.CONFIG_CHANGED, body)
-
-
-def _live(home: Home) -> dict[str, Any]:
-    live = read_live(home)
-    return {"tag": live.tag, "digest": live.digest, "version": live.version}
 
 
 def _machine(workers: int) -> dict[str, Any]:

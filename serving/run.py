@@ -1,7 +1,7 @@
 """Starts the service: check the promoted bundle, open the socket, start the workers, and end with them.
 
 A bundle that fails its check ends the whole server with one error, before or after start; it is never retried.
-A worker that dies of anything else is started again, a few times.
+A worker that dies of anything else is started again, a few times, on the bundle that the service started with.
 """
 
 import json
@@ -18,10 +18,11 @@ from pathlib import Path
 from audit.wire import SOCKET
 from audit.writer import Writer
 from features.errors import BundleError, CatalogueError, CrsRiskError, LedgerError, StoreError, UsageError
-from features.home import VARIABLE, Home
+from features.home import VARIABLE, Home, Live
 from features.scratch import Scratch
 from serving import log
 from serving.recording import recording
+from serving.started import told
 from serving.trust import start, tls
 from serving.trust.tls import Certificate
 
@@ -53,11 +54,11 @@ def serve(
     lines = log.form(os.environ)
     settings = start.settle(home, host, trust)
     tls.tell_workers(certificate)
-    _check(home)
+    live = _checked(home)
     start.prepare(home, settings)
     log.configure(lines)
-    with _listen(host, port) as listener, recording(home, workers) as writer:
-        _Supervisor(listener, workers, on_ready, writer, "https" if certificate else "http").run()
+    with _listen(host, port) as listener, recording(home, live, workers) as writer:
+        _Supervisor(listener, workers, on_ready, writer, live, "https" if certificate else "http").run()
 
 
 def _prepare(home: Home) -> None:
@@ -67,10 +68,13 @@ def _prepare(home: Home) -> None:
     os.environ["BENTOML_DO_NOT_TRACK"] = "True"  # "1" would not count
 
 
-def _check(home: Home) -> None:
-    from serving.store import open_live
+def _checked(home: Home) -> Live:
+    """The bundle that this service answers by until it ends: what is promoted meanwhile waits for the next start."""
+    from serving.store import live_now, open_named
 
-    open_live(home)
+    live = live_now(home)
+    open_named(home, live)
+    return live
 
 
 def check_address(host: str, port: int) -> None:
@@ -96,10 +100,12 @@ class _Supervisor:
         count: int,
         on_ready: Callable[[str], None] | None,
         writer: Writer,
+        live: Live,
         scheme: str = "http",
     ) -> None:
         self.listener = listener
         self.writer = writer
+        self.live = live
         self.scheme = scheme
         self.count = count
         self.on_ready = on_ready
@@ -144,7 +150,7 @@ class _Supervisor:
         root = str(Path(__file__).resolve().parents[1])
         path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH", ""))))
         environment = {**os.environ, "PYTHONPATH": path, "PROMETHEUS_MULTIPROC_DIR": str(self.scratch.folder)}
-        environment[SOCKET] = str(self.writer.path)
+        environment |= {SOCKET: str(self.writer.path), **told(self.live)}
         return subprocess.Popen(command, pass_fds=pipes, env=environment, stdin=subprocess.DEVNULL)
 
     def _listen_to_workers(self, seconds: float) -> None:

@@ -76,7 +76,13 @@ class CrsRisk:
     @bentoml.api  # type: ignore[untyped-decorator]
     def outcomes(self, outcomes: list[dict[str, Any]]) -> dict[str, Any]:
         """What became of predictions, each joined by its prediction_id and recorded in the ledger."""
-        return _ready(lambda: msgspec.json.encode(reported.record(records(), REPORTED.get(), CALLER.get().tenant)))  # type: ignore[no-any-return]
+        return _ready(self._reported)  # type: ignore[no-any-return]
+
+    def _reported(self) -> bytes:
+        """What became of each report; who sent them stands in the records."""
+        caller = CALLER.get()
+        by = self.recorder.reporter(caller)
+        return msgspec.json.encode(reported.record(records(), REPORTED.get(), caller.tenant, by))
 
 
 def _ready(answer: Callable[[], bytes]) -> Any:

@@ -24,6 +24,7 @@ from features.single import snapshots
 from serving.log import LOGGER, failure
 from serving.noted import Noted
 from serving.recorded import Appends, appends
+from serving.started import started_with
 
 #: Calls that may wait to be scored.
 MOST_WAITING = 256
@@ -97,7 +98,10 @@ def open_shadow(home: Home, ledger: Appends, count: Count) -> Shadow | None:
     A challenger that fails its check is no reason not to answer: it is logged and counted.
     """
     try:
-        if (named := read_shadow(home)) is None or named.digest == (live := read_live(home)).digest:
+        if (named := read_shadow(home)) is None:
+            return None
+        live = started_with(os.environ) or read_live(home)
+        if named.digest == live.digest:
             return None
         return Shadow(_verified(home, named), named.version, live.digest, ledger, count)
     except CrsRiskError as error:

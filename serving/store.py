@@ -1,6 +1,7 @@
 """The promoted bundle: named by live.json, held by the BentoML model store, checked by its bytes and its answers."""
 
 import os
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -12,17 +13,30 @@ from features.errors import StoreError
 from features.home import BUNDLE_FOLDER, Home, Live, read_live
 from features.predict import Predictor, verify_golden
 from serving.answerer import Answerer
+from serving.started import started_with
 from serving.trust.gatekeeper import gatekeeper
 
 
 def open_live(home: Home) -> Answerer:
-    """The promoted bundle, ready to answer; StoreError where there is none, BundleError where it is not as promoted.
+    """The promoted bundle, ready to answer; as `live_now` and `open_named` raise."""
+    return open_named(home, live_now(home))
+
+
+def live_now(home: Home) -> Live:
+    """Which bundle is to be served by a service that starts now; StoreError where none is promoted.
 
     The ledger has to name it as the latest that was made live; StoreError, or LedgerError without a ledger, otherwise.
-    Its files have to be those of the signed manifest that the ledger holds; BundleError otherwise.
     """
     live = read_live(home)
     _check_standing(home, live)
+    return live
+
+
+def open_named(home: Home, live: Live) -> Answerer:
+    """That bundle, ready to answer; StoreError where it is not in the store, BundleError where it is not as promoted.
+
+    Its files have to be those of the signed manifest that the ledger holds; BundleError otherwise.
+    """
     folder = bundle_folder(home, live)
     answerer = open_folder(folder, live.version, live.digest)
     with open_ledger(home, writes=False) as ledger:
@@ -69,9 +83,24 @@ def _model_store(home: Home):  # type: ignore[no-untyped-def]
     return ModelStore(str(folder))
 
 
+def open_served(environment: Mapping[str, str]) -> Answerer:
+    """In a worker the bundle that its service was started with, whatever was promoted since; elsewhere the live one.
+
+    StoreError where that bundle has left the store: another one in its place would be a change that no record tells of.
+    """
+    home, started = Home.from_environment(environment), started_with(environment)
+    if started is None:
+        return open_live(home)
+    try:
+        return open_named(home, started)
+    except StoreError as error:
+        problem = f"version {started.version}, which this service was started with, is not there any more"
+        raise StoreError(error.place, problem, "start the service again") from error
+
+
 @cache
 def loaded() -> Answerer:
     """The bundle of the deployment that CRS_RISK_HOME names; loaded and checked once per process."""
-    answerer = open_live(Home.from_environment(os.environ))
+    answerer = open_served(os.environ)
     answerer.standing = gatekeeper().cautions
     return answerer

@@ -1,7 +1,9 @@
 """The repository keeps its word: commands, lock, reasons for dependencies, no hosts, no data, no dead links."""
 
 import functools
+import os
 import re
+import shlex
 import subprocess
 import tomllib
 from collections.abc import Iterator
@@ -150,11 +152,24 @@ def project() -> dict[str, Any]:
     return body
 
 
-#: Entry points of the MLproject that are named as their verb; `main` is train.
-ENTRIES = ("diagnose", "recalibrate", "tune", "evaluate", "score", "gate", "promote")
+#: Entry points of the MLproject whose parameters are all that their verb takes, with the words that reach the verb.
+WHOLE = {
+    "approve": ({"by": "A Name", "role": "owner", "meaning": "it's fit"}, "--version=challenger"),
+    "rollback": ({"by": "A Name", "reason": "too many alerts; $HOME"}, ""),
+    "monitor": ({"since": "2026-01-31", "reference": "", "report": "a page.html"}, "--until="),
+    "shadow": ({"version": "challenger"}, ""),
+    "outcomes": ({"file": "what came of it.csv"}, ""),
+}
+#: Entry points and their verbs.
+ENTRIES = {
+    "main": "train",
+    "outcomes": "outcomes import",
+    **{name: name for name in ("diagnose", "recalibrate", "tune", "evaluate", "score", "gate", "promote")},
+    **{name: name for name in WHOLE if name != "outcomes"},
+}
 
 
-@pytest.mark.parametrize(("entry", "verb"), [("main", "train")] + [(name, name) for name in ENTRIES])
+@pytest.mark.parametrize(("entry", "verb"), ENTRIES.items())
 def test_each_entry_point_calls_its_verb_with_options_it_takes(project: dict[str, Any], entry: str, verb: str) -> None:
     command = project["entry_points"][entry]["command"]
     words = command.split("python crs.py ")[1].split()
@@ -163,11 +178,57 @@ def test_each_entry_point_calls_its_verb_with_options_it_takes(project: dict[str
 
 
 def test_entry_points_use_each_parameter_they_declare_and_no_other(project: dict[str, Any]) -> None:
-    assert set(project["entry_points"]) == {"main", *ENTRIES}
+    assert set(project["entry_points"]) == set(ENTRIES)
     for entry in project["entry_points"].values():
         used = re.findall(r"(?<!\{)\{([a-z_]+)\}(?!\})", entry["command"])
         assert set(used) == set(entry["parameters"])
         assert all(one["type"] in ("path", "string", "float") for one in entry["parameters"].values())
+
+
+@pytest.mark.parametrize("entry", WHOLE)
+def test_an_entry_point_asks_for_what_its_verb_asks_for(project: dict[str, Any], entry: str) -> None:
+    parameters = project["entry_points"][entry]["parameters"]
+    taken = {one.name: one.required for one in command_of(ENTRIES[entry]).params}
+    assert {name: "default" not in one for name, one in parameters.items()} == taken
+
+
+def command_of(verb: str) -> Any:
+    """The command of a verb such as "outcomes import"."""
+    found = typer.main.get_command(crs.app)
+    for word in verb.split():
+        found = getattr(found, "commands", {})[word]
+    return found
+
+
+def words_of(entry: dict[str, Any], given: dict[str, str], folder: Path) -> list[str]:
+    """The words after `python` when the shell runs an entry point with these parameters, each quoted as MLflow does."""
+    stub = folder / "python"
+    stub.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n', encoding="utf-8")
+    stub.chmod(0o755)
+    values = {name: one.get("default", "") for name, one in entry["parameters"].items()} | given
+    line = entry["command"].format(**{name: shlex.quote(str(value)) for name, value in values.items()})
+    path = {"PATH": f"{folder}:{os.environ['PATH']}"}
+    return subprocess.run(
+        ["bash", "-c", line], capture_output=True, text=True, check=True, env=path
+    ).stdout.splitlines()
+
+
+@pytest.mark.parametrize("entry", WHOLE)
+def test_each_parameter_reaches_the_verb_as_one_word(project: dict[str, Any], entry: str, tmp_path: Path) -> None:
+    given, besides = WHOLE[entry]
+    words = words_of(project["entry_points"][entry], given, tmp_path)
+    stated = [f"--{name}={value}" for name, value in given.items() if value and name != "file"]
+    last = ["--", given["file"]] if "file" in given else []
+    assert sorted(words) == sorted(["crs.py", *ENTRIES[entry].split(), *stated, *last, *filter(None, [besides])])
+
+
+@pytest.mark.parametrize("flag", ["off", "compare"])
+def test_a_flag_of_the_shadow_is_true_or_false(project: dict[str, Any], flag: str, tmp_path: Path) -> None:
+    shadow = project["entry_points"]["shadow"]
+    assert words_of(shadow, {flag: "true"}, tmp_path) == ["crs.py", "shadow", "--version=", f"--{flag}"]
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        words_of(shadow, {flag: "yes"}, tmp_path)
+    assert (caught.value.returncode, caught.value.stderr) == (2, f"{flag}: write true or false\n")
 
 
 def test_the_projects_environment_is_the_lock(project: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from features.prior import sigmoid
 from training.cluster import side_by_side
 from training.config import Settings
 from training.curves import Bin, calibration_curve
-from training.evaluate import ALL_TIMES, FEWEST, fewer
+from training.evaluate import ALL_TIMES, FEWEST, fewer, of_rarer_kind
 from training.evaluation_policy import EvaluationPolicy
 from training.metrics import METRICS, Estimate, Metric, estimate_by, resamples
 from training.net_benefit import alerts_at_sensitivity, net_benefit, ppv_at_sensitivity, treat_all
@@ -119,7 +119,7 @@ def _at_each_time(sample: Sample, axis: str, group: str, rows: Flags) -> Iterato
 def _judge(sample: Sample, settings: Settings, policy: EvaluationPolicy, asked: Asked) -> Cell:
     label, scores, patient = sample.label[asked.rows], sample.scores[:, asked.rows], sample.patient[asked.rows]
     blank = _counted(sample, asked)
-    if min(len(set(patient[label == kind].tolist())) for kind in (0, 1)) < FEWEST:
+    if of_rarer_kind(label, patient) < FEWEST:
         return blank
     draws = math.ceil(settings.bootstrap / _fewer(asked, len(label)))
     chosen = {name: METRICS[name] for name in WITHOUT_COUNTS} if asked.held_back else measures(policy)

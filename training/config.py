@@ -7,6 +7,9 @@ from typing import Any
 
 from features.errors import UsageError
 
+#: A key of the files that `crs tune` writes, no setting: the test_share at which the settings were chosen.
+TUNED_SHARE = "tuned_test_share"
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -53,7 +56,10 @@ class Settings:
 
 
 def read(path: Path | None) -> Settings:
-    """Settings of a TOML file; UsageError for an unknown or mistyped key. None gives the defaults."""
+    """Settings of a TOML file; UsageError for an unknown or mistyped key, or a test_share that tuning did not lock.
+
+    None gives the defaults.
+    """
     if path is None:
         return Settings()
     try:
@@ -62,7 +68,23 @@ def read(path: Path | None) -> Settings:
         raise UsageError(f"{path}", "the settings file cannot be opened", "check the path") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(path.name, "the settings file cannot be read as TOML", "see docs/training.md") from error
-    return from_mapping(body, path.name)
+    return _of_file(body, path.name)
+
+
+def _of_file(body: dict[str, Any], place: str) -> Settings:
+    """The settings of a file's body; UsageError as from_mapping, or where courses that chose them would test them.
+
+    A larger share locks all patients of a smaller one, so that any share up to that of the search is sound.
+    """
+    settings = from_mapping({key: value for key, value in body.items() if key != TUNED_SHARE}, place)
+    share = body.get(TUNED_SHARE, 1.0)
+    if type(share) not in (int, float):
+        raise UsageError(f"{place}: {TUNED_SHARE}", "expected a float")
+    if not settings.test_share <= share:
+        problem = f"more than {TUNED_SHARE} {share:g}: courses by which these settings were chosen would test them"
+        remedy = f"run crs tune at test_share {settings.test_share:g}; or take the key out if other patients chose them"
+        raise UsageError(f"{place}: test_share", problem, remedy)
+    return settings
 
 
 def from_mapping(body: dict[str, Any], place: str) -> Settings:

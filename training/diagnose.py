@@ -9,11 +9,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from data.parts import drawn_frames, is_large
 from data.tables import Cohort, Frames, read_frames
-from features.catalogue import Catalogue
+from features.catalogue import Catalogue, load
 from features.errors import DataError, UsageError
 from training import (
     diagnose_copies,
@@ -27,7 +28,7 @@ from training import (
     diagnose_values,
 )
 from training.diagnose_findings import CODES, SEVERITIES, Finding
-from training.diagnose_material import Material, material
+from training.diagnose_material import Material, cells_of, material
 
 #: About how many courses are looked at where a cohort is larger than memory.
 DRAWN_COURSES = 20_000
@@ -43,8 +44,7 @@ CHECKS: tuple[Check, ...] = (
     diagnose_missing.treated_before,
     diagnose_units.check,
     diagnose_lost.check,
-    diagnose_identity.patients,
-    diagnose_identity.courses,
+    diagnose_identity.check,
     diagnose_identity.grading,
     diagnose_size.check,
     diagnose_shift.by_site,
@@ -100,6 +100,25 @@ def diagnose(cohort: Cohort, frames: Frames, catalogue: Catalogue) -> tuple[Find
     for one in found:
         once.setdefault((one.code, one.table, one.column), one)
     return tuple(sorted(once.values(), key=lambda one: SEVERITIES.index(one.severity)))
+
+
+def marks(cohort: Cohort, frames: Frames, catalogue: Catalogue) -> pd.DataFrame:
+    """What `check_lock` needs of a cohort, or of a part of one: a row per course."""
+    return diagnose_identity.marks(cohort, cells_of(cohort, frames.observations, catalogue))
+
+
+def check_lock(courses: pd.DataFrame, given: Iterable[Override] = ()) -> None:
+    """DataError if a patient or a course is there twice: one may be locked and the other learnt from.
+
+    courses: the marks of the whole cohort, locked patients included; nothing but ids and results is compared.
+    """
+    check_findings(diagnose_identity.twice(courses), given)
+
+
+def across_the_lock(given: Iterable[Override] = ()) -> Callable[[Cohort, Frames], None]:
+    """A look at a whole cohort before a part of it is locked away; DataError as `check_lock`."""
+    excused = tuple(given)
+    return lambda cohort, frames: check_lock(marks(cohort, frames, load()), excused)
 
 
 def refused(findings: Iterable[Finding], given: Iterable[Override] = ()) -> tuple[Finding, ...]:

@@ -6,17 +6,38 @@ import numpy as np
 import pandas as pd
 
 from data.contract import GRADES
+from data.tables import Cohort
 from training.diagnose_findings import Finding, Severity, finding
-from training.diagnose_material import Material, folded
+from training.diagnose_material import Cells, Material, folded
 from training.diagnose_policy import limits
 
 
-def patients(held: Material) -> list[Finding]:
+def marks(cohort: Cohort, cells: Cells) -> pd.DataFrame:
+    """What tells patients and courses apart, a row per course.
+
+    id, site: as they stand. one: the id without capitals and blanks. total, count: a digest of all results, and how
+    many there are.
+    """
+    rows = pd.DataFrame({"column": cells.column, "hours": cells.hours, "value": cells.value})
+    total = np.zeros(len(cohort), dtype=np.uint64)
+    np.add.at(total, cells.course, pd.util.hash_pandas_object(rows, index=False).to_numpy(dtype=np.uint64))
+    count = np.bincount(cells.course, minlength=len(cohort))
+    ids, one = cohort.patient_ids, folded(cohort.patient_ids)
+    return pd.DataFrame({"id": ids, "site": cohort.sites, "one": one, "total": total, "count": count})
+
+
+def check(held: Material) -> list[Finding]:
+    return twice(marks(held.cohort, held.cells))
+
+
+def twice(courses: pd.DataFrame) -> list[Finding]:
+    """Patients and courses that are there more than once. courses: as `marks`."""
+    return [*_patients(courses), *_courses(courses)]
+
+
+def _patients(courses: pd.DataFrame) -> list[Finding]:
     """Ids that differ only in capitals or blanks, patients with several courses, patients at two sites."""
-    ids = pd.DataFrame(
-        {"id": held.cohort.patient_ids, "site": held.cohort.sites, "one": folded(held.cohort.patient_ids)}
-    )
-    by_patient = ids.groupby("one")
+    by_patient = courses.groupby("one")
     kinds: tuple[tuple[str, Severity, pd.Series, str], ...] = (
         ("same-patient", "refuse", by_patient["id"].nunique() > 1, "patients under several spellings of one id"),
         ("patient-repeats", "note", by_patient["id"].size() > 1, "patients with several courses"),
@@ -25,28 +46,21 @@ def patients(held: Material) -> list[Finding]:
     findings = []
     for code, severity, many, detail in kinds:
         if many.any():
-            rows = int(ids["one"].isin(many.index[many]).sum())
+            rows = int(courses["one"].isin(many.index[many]).sum())
             findings.append(finding(code, severity, "courses", "patient_id", rows, f"{detail}: {int(many.sum())}"))
     return findings
 
 
-def courses(held: Material) -> list[Finding]:
+def _courses(courses: pd.DataFrame) -> list[Finding]:
     """Courses that hold exactly the same results, whatever their ids say."""
-    cells = held.cells
-    rows = pd.DataFrame({"column": cells.column, "hours": cells.hours, "value": cells.value})
-    mark = pd.util.hash_pandas_object(rows, index=False).to_numpy(dtype=np.uint64)
-    total = np.zeros(len(held), dtype=np.uint64)
-    np.add.at(total, cells.course, mark)
-    count = np.bincount(cells.course, minlength=len(held))
-    table = pd.DataFrame({"total": total, "count": count, "patient": folded(held.cohort.patient_ids)})
-    table = table[count >= limits()["same_cells"]]
-    twice = table[table.duplicated(["total", "count"], keep=False)]
-    if twice.empty:
+    full = courses[courses["count"] >= limits()["same_cells"]]
+    alike = full[full.duplicated(["total", "count"], keep=False)]
+    if alike.empty:
         return []
-    shared = twice.groupby(["total", "count"])["patient"].nunique().gt(1).any()
-    detail = f"{len(twice)} courses share all their results with another"
+    shared = alike.groupby(["total", "count"])["one"].nunique().gt(1).any()
+    detail = f"{len(alike)} courses share all their results with another"
     severity: Severity = "refuse" if shared else "warn"
-    return [finding("same-course", severity, "observations", "course_id", len(twice), detail)]
+    return [finding("same-course", severity, "observations", "course_id", len(alike), detail)]
 
 
 def grading(held: Material) -> list[Finding]:

@@ -82,7 +82,7 @@ class Material:
 
 def material(cohort: Cohort, frames: Frames, catalogue: Catalogue) -> Material:
     """Gather what the checks need, once."""
-    cells = _cells(cohort, frames.observations, catalogue)
+    cells = cells_of(cohort, frames.observations, catalogue)
     asked = layers(cohort)
     analytes, fixed = tuple(catalogue.analytes), cohort.courses.columns
     single = _first_of_each(folded(cohort.patient_ids))
@@ -163,7 +163,8 @@ def _numbered(*columns: object) -> Ints:
     return np.asarray(frame.groupby(list(frame.columns), sort=False).ngroup(), dtype=np.int64)
 
 
-def _cells(cohort: Cohort, raw: pd.DataFrame, catalogue: Catalogue) -> Cells:
+def cells_of(cohort: Cohort, raw: pd.DataFrame, catalogue: Catalogue) -> Cells:
+    """The cells of a cohort. raw: its observations as they came."""
     course = pd.Index(cohort.course_ids).get_indexer(pd.Index(words(raw["course_id"]).to_numpy(dtype=object)))
     starts = np.where(np.isnat(cohort.start_time), UNKNOWN_START, cohort.start_time.astype(np.int64))
     hours = row_seconds(raw, np.maximum(course, 0), starts, Sieve("observations", len(raw))) / HOUR

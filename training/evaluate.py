@@ -30,7 +30,7 @@ from training.table import Table
 
 Array = NDArray[np.float64]
 
-#: Fewer events or non-events than this, and a group gets counts but no metrics.
+#: Fewer patients with, or without, the outcome than this, and a group gets counts but no metrics.
 FEWEST = 5
 #: Groups of more rows than the first are resampled a quarter as often, of more than the second a sixteenth: their
 #: intervals are narrow anyway.
@@ -88,11 +88,16 @@ def _judge_group(
         label, names = labels[rows], _metrics_of(predictor)
         events = int(label.sum())
         metrics: dict[str, Estimate] = {}
-        if min(events, len(label) - events) >= FEWEST:
+        if of_rarer_kind(label, patient[rows]) >= FEWEST:
             draws = settings.bootstrap // fewer(len(label))
             metrics = estimate(label, score[:, rows], patient[rows], draws, settings.seed, names, known, draw)
         found.append(Result(OUTCOME_KEYS[outcome], name, predictor, len(label), events, metrics))
     return found
+
+
+def of_rarer_kind(label: Array, patient: NDArray[np.int64]) -> int:
+    """Patients with the outcome or patients without it, whichever are fewer; label, patient: (n,) rows."""
+    return min(len(np.unique(patient[label == kind])) for kind in (0, 1))
 
 
 def fewer(rows: int) -> int:

@@ -26,9 +26,11 @@ from training.effects import mean_effects
 from training.evaluate import Result, bundle_scores, flat, judge
 from training.evaluation_policy import EvaluationPolicy, evaluation_policy
 from training.flows import check_data, console, show_shortly
+from training.overlap import caution, folders_of, trained_here
+from training.participants import demographics
 from training.report import page
 from training.report_document import Judged, document, exported
-from training.reporting_facts import of_evaluation
+from training.reporting_facts import learnt_text, of_evaluation
 from training.shift import Shift, shifts
 from training.subgroups import axes
 from training.suppress import rounded
@@ -72,8 +74,11 @@ def cut_at(day: str) -> float | None:
 
 
 def evaluate(home: Home, request: Request, settings: Settings, uri: str | None) -> list[Result]:
-    """Judge by one design; says so where a version is judged on the very cohort that it was trained on."""
-    cohort = _cohort(request)
+    """Judge by one design; says so where a version is judged on a cohort that it learnt from, or may have learnt from.
+
+    UsageError, before anything is read, where the files that are asked for cannot be written as asked.
+    """
+    files, cohort = files_of(request), _cohort(request)
     external = request.design is Design.EXTERNAL
     found = _version(home, request, cohort, settings, uri) if external else _recipe(request, cohort, settings)
     show_shortly(found.results)
@@ -83,7 +88,7 @@ def evaluate(home: Home, request: Request, settings: Settings, uri: str | None) 
     body["trained_here"] = external and trained_here(found.about, cohort)
     body["reporting"] = reporting(of_evaluation(body, found.card, found.about, found.tested.spec))
     documents = _documents(body, exported(found.results, judged.cells))
-    _write(request, documents)
+    _write(files, documents)
     facts = {"data_fingerprint": cohort.fingerprint, "design": str(request.design)}
     facts |= {key: str(value) for key, value in settings.to_json().items()}
     facts |= {f"override.{one.code}": one.reason for one in request.overrides}
@@ -115,6 +120,7 @@ class Found:
     about: Mapping[str, Any]
     run: str
     effects: Mapping[str, Sequence[tuple[str, float]]]
+    caution: str = ""
 
     @property
     def trained_on(self) -> Mapping[str, Any]:
@@ -142,14 +148,16 @@ def _version(home: Home, request: Request, cohort: Cohort, settings: Settings, u
         registered = tracking.fetch(home, request.version, held, uri)
         predictor = Predictor(bundle.read(held), load())
     about, card = predictor.bundle.about, predictor.bundle.card
-    if trained_here(about, cohort):
-        console.print("CAUTION: the version learnt from this very cohort; these figures say nothing of new courses")
+    folders = folders_of(home, about, registered.run_id, uri)
+    doubt = caution(about, cohort, [request.folder.resolve().name], folders)
+    if doubt:
+        console.print(f"CAUTION: {doubt}")
     table, scores = bundle_scores(predictor, cohort, settings, truth_of(request.folder))
     results = [result for place, one in scores.items() for result in judge(table, place, one, settings)]
     model = {
         "name": f"Version {registered.version} ({about['name']})",
         "SHA-256 of the bundle": registered.digest,
-        "trained on": f"{about['trained_on']['name']}, {about['trained_on']['courses']} courses",
+        "trained on": learnt_text(about),
         "code commit": str(about["code_commit"]),
         "intended use": str(card["intended_use"]),
     }
@@ -157,13 +165,7 @@ def _version(home: Home, request: Request, cohort: Cohort, settings: Settings, u
     rows = evaluation_policy().effect_rows
     effects = mean_effects(predictor, cohort, rows, settings.seed, settings.workers)
     tested = Predicted(Design.EXTERNAL, table, predictor.bundle.spec, scores)
-    return Found(tested, results, model, card, about, run, effects)
-
-
-def trained_here(about: Mapping[str, Any], cohort: Cohort) -> bool:
-    """Whether a version was trained or recalibrated on this cohort, or on all of it but its locked patients."""
-    learnt_from = [about["trained_on"], *(one["data"] for one in about.get("recalibrations", ()))]
-    return any(cohort.fingerprint in (one["fingerprint"], one.get("source_fingerprint")) for one in learnt_from)
+    return Found(tested, results, model, card, about, run, effects, doubt)
 
 
 def _judged(found: Found, request: Request, cohort: Cohort, settings: Settings) -> Judged:
@@ -184,6 +186,8 @@ def _judged(found: Found, request: Request, cohort: Cohort, settings: Settings) 
         results=found.results,
         effects=found.effects,
         shifts=_shifts(tested, policy.smallest_count),
+        demographics=demographics(groups, tested.table.patient, policy.smallest_count),
+        caution=found.caution,
     )
 
 
@@ -233,16 +237,27 @@ def _documents(body: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) ->
     return {**texts, PAGE: page(body)}
 
 
-def _write(request: Request, documents: Mapping[str, str]) -> None:
-    """The results to `--out`; the page to `--report`, its JSON and tripod.json beside it."""
-    if request.out is not None:
-        request.out.write_text(documents[RESULTS], encoding="utf-8")
-    if request.report is not None:
-        beside = {
-            request.report: PAGE,
-            request.report.with_suffix(".json"): DOCUMENT,
-            request.report.with_name(ITEMS): ITEMS,
-        }
-        for path, name in beside.items():
-            path.write_text(documents[name], encoding="utf-8")
-            console.print(str(path))
+def files_of(request: Request) -> dict[Path, str]:
+    """Where each document goes: the results to `--out`; the page to `--report`, its JSON and tripod.json beside it.
+
+    UsageError where the page is not named .html, or two documents would go into one file.
+    """
+    out, report = request.out, request.report
+    if report is not None and report.suffix.lower() != ".html":
+        raise UsageError("--report", "the page's name does not end in .html", "write --report FILE.html")
+    places = [(out, RESULTS)] if out is not None else []
+    if report is not None:
+        places += [(report, PAGE), (report.with_suffix(".json"), DOCUMENT), (report.with_name(ITEMS), ITEMS)]
+    if len({path.resolve() for path, _ in places}) < len(places):
+        raise UsageError(
+            "--out, --report",
+            f"two documents would go into one file: a report writes FILE.html, FILE.json and {ITEMS}",
+            "choose another name",
+        )
+    return dict(places)
+
+
+def _write(files: Mapping[Path, str], documents: Mapping[str, str]) -> None:
+    for path, name in files.items():
+        path.write_text(documents[name], encoding="utf-8")
+        console.print(str(path))

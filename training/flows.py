@@ -123,15 +123,20 @@ def train(
 
     step: say which command comes next. DataError where a data check refuses the cohort and no override answers for it.
     """
-    part = learnt_from(folder, settings.test_share, derive_grades)
-    check_data(part.cohort, part.frames, folder, overrides)
+    part = learnt_from(folder, settings.test_share, derive_grades, overrides)
     trained = train_cohort(part.cohort, name, settings, load(), console.print, overrides, part.source_fingerprint)
     return record(home, trained, folder, uri, step)
 
 
-def learnt_from(folder: Path, share: float, derive_grades: bool = False) -> TrainingPart:
-    """The courses of a cohort that may be learnt from; says what was rejected and how many courses are locked."""
-    part = read_training_part(folder, share, derive_grades)
+def learnt_from(
+    folder: Path, share: float, derive_grades: bool = False, overrides: Sequence[Override] = ()
+) -> TrainingPart:
+    """The courses of a cohort that may be learnt from, checked; says what was rejected and how many are locked.
+
+    DataError where a data check refuses them, or where the whole cohort has a patient or a course twice, and no
+    override answers for it.
+    """
+    part = read_training_part(folder, share, derive_grades, checks.across_the_lock(overrides))
     if part.source_report.findings:
         console.print(part.source_report.text())
     if share:
@@ -139,6 +144,7 @@ def learnt_from(folder: Path, share: float, derive_grades: bool = False) -> Trai
             f"locked test set: {part.locked_courses} courses are kept away (test_share {share:g}); "
             f"{len(part.cohort)} are left to learn from"
         )
+    check_data(part.cohort, part.frames, folder, overrides)
     return part
 
 

@@ -15,12 +15,14 @@ from threadpoolctl import threadpool_limits
 
 from data.tables import Cohort
 from features.errors import BundleError
+from features.outcomes import OUTCOME_KEYS
 from features.predict import Predictor, verify_golden
 from features.spec import Spec, full
 from training.change_plan import Change, ChangePlan, Criterion, Item
-from training.gate_criteria import Check, Judged, all_checks
+from training.gate_criteria import Check, Judged, all_checks, not_compared
 from training.gate_intervals import Draws
 from training.gate_rows import Sample, samples
+from training.train import is_synthetic
 
 
 class Word(StrEnum):
@@ -34,7 +36,8 @@ class Word(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """checks: all of them, required or not. required: those of the plan's item. courses, fingerprint: of the locked
-    test courses; 0 and "" without any. share: of the patients that are locked. notes: what else to know.
+    test courses; 0 and "" without any. share: of the patients that are locked. notes: what else to know. small: per
+    outcome, the subgroups too small to be judged; they stand among the notes in JSON.
     """
 
     word: Word
@@ -48,6 +51,7 @@ class Verdict:
     required: frozenset[Criterion]
     checks: tuple[Check, ...]
     notes: tuple[str, ...] = ()
+    small: tuple[str, ...] = ()
 
     @property
     def reasons(self) -> tuple[Check, ...]:
@@ -74,7 +78,7 @@ class Verdict:
             "reasons": [_json(one) for one in self.reasons],
             "figures": [_json(one) | {"required": one.code in self.required} for one in self.checks],
             "superior": self.superior,
-            "notes": list(self.notes),
+            "notes": [*self.notes, *self.small],
         }
 
 
@@ -105,8 +109,11 @@ def judge(
     """
     change = kind_of(challenger, champion, demonstration)
     item = plan.items[change]
+    facts = [*_facts(challenger, champion, plan), _synthetic(challenger, champion, test, item)]
+    sound = None if unsound(challenger, champion, test) else test
     with threadpool_limits(limits=1, user_api="blas"):
-        checks = [*_facts(challenger, champion, plan, item), *_figures(challenger, champion, test, item)]
+        figures, small = _figures(challenger, champion, sound, item)
+    checks = [*facts, *figures]
     return Verdict(
         word=word_of(checks, item.required),
         change=change,
@@ -119,6 +126,7 @@ def judge(
         required=item.required,
         checks=tuple(checks),
         notes=tuple(notes),
+        small=tuple(small),
     )
 
 
@@ -150,14 +158,19 @@ def synthetic(model: Predictor) -> bool:
     return bool(model.bundle.about.get("trained_on", {}).get("synthetic"))
 
 
-def _facts(challenger: Predictor, champion: Predictor | None, plan: ChangePlan, item: Item) -> list[Check]:
+def unsound(challenger: Predictor, champion: Predictor | None, test: Cohort | None) -> bool:
+    """Whether the test courses are made up and either model is of real ones: they say nothing of it, good or bad."""
+    of_real = any(fitted(one) and not synthetic(one) for one in (challenger, champion) if one)
+    return of_real and test is not None and is_synthetic(test)
+
+
+def _facts(challenger: Predictor, champion: Predictor | None, plan: ChangePlan) -> list[Check]:
     """What holds, or does not, without any test course."""
     return [
         _golden(challenger),
         _use(challenger, champion),
         _spec(challenger),
         _overrides(challenger, plan),
-        _synthetic(challenger, champion, item),
     ]
 
 
@@ -198,28 +211,48 @@ def _overrides(model: Predictor, plan: ChangePlan) -> Check:
     return Check(Criterion.DATA, not refused, text)
 
 
-def _synthetic(challenger: Predictor, champion: Predictor | None, item: Item) -> Check:
-    """A model of synthetic courses never takes the place of one of real courses."""
+def _synthetic(challenger: Predictor, champion: Predictor | None, test: Cohort | None, item: Item) -> Check:
+    """A model of synthetic courses never takes the place of one of real courses, nor is one judged by such courses.
+
+    The demonstration does not take the place of published rates either.
+    """
     made_up = synthetic(challenger)
-    over_real = made_up and champion is not None and fitted(champion) and not synthetic(champion)
+    kept = champion is not None and not synthetic(champion) and (fitted(champion) or item.synthetic_only)
     if item.synthetic_only and not made_up:
         return Check(Criterion.SYNTHETIC, False, "this way is for models of synthetic courses only")
-    text = "a model of SYNTHETIC courses in place of one of real courses" if over_real else "no mixture"
-    return Check(Criterion.SYNTHETIC, not over_real, text)
+    if made_up and kept:
+        return Check(Criterion.SYNTHETIC, False, "a model of SYNTHETIC courses in place of one that is not")
+    if unsound(challenger, champion, test):
+        return Check(Criterion.SYNTHETIC, None, "SYNTHETIC test courses say nothing of a model of real courses")
+    return Check(Criterion.SYNTHETIC, True, "no mixture")
 
 
-def _figures(challenger: Predictor, champion: Predictor | None, test: Cohort | None, item: Item) -> list[Check]:
-    """All that needs test courses; one check says so where there are none, and whether that matters."""
+def _figures(
+    challenger: Predictor, champion: Predictor | None, test: Cohort | None, item: Item
+) -> tuple[list[Check], list[str]]:
+    """All that needs test courses, and notes; one check says so where there are none, and whether that matters."""
+    needed = [key for key in OUTCOME_KEYS if any(one.bundle.fitted(key) for one in (challenger, champion) if one)]
     if test is None:
-        needed = fitted(challenger) or (champion is not None and fitted(champion))
-        text = "no locked test courses" if needed else "none needed: no outcome was moved by data"
-        return [Check(Criterion.TEST_SET, None if needed else True, text)]
+        text = "no locked test courses to judge by" if needed else "none needed: no outcome was moved by data"
+        return [Check(Criterion.TEST_SET, None if needed else True, text)], []
     held = samples(challenger, champion, test)
-    return [*enough(held, len(test), item), coverage(held), *_scored(held, item)]
+    scored, small = _scored(held, item)
+    return [*enough(held, len(test), item), *unlabelled(held, needed, item), coverage(held), *scored], small
+
+
+def unlabelled(held: Sequence[Sample], needed: Sequence[str], item: Item) -> list[Check]:
+    """The outcomes that have to be judged and of which no test row has a label: none of these can be."""
+    known = {one.outcome for one in held}
+    fewest, text = item.numbers.fewest_events, "no row of the test courses has a label of it"
+    lacking = [key for key in needed if key not in known]
+    return [Check(Criterion.TEST_SET, None, text, outcome=key, limit=fewest, value=0) for key in lacking]
 
 
 def enough(held: Sequence[Sample], courses: int, item: Item) -> list[Check]:
-    """Whether the test set is large enough, as a whole and for each outcome that either model was fitted on."""
+    """Whether the test set is large enough, as a whole and for each outcome that it has labels of.
+
+    An outcome has to be judged that either model was fitted on; those without labels are told by `unlabelled`.
+    """
     limit, fewest = item.numbers.fewest_courses, item.numbers.fewest_events
     text = f"{courses} locked test courses, {limit} are needed"
     found = [Check(Criterion.TEST_SET, courses >= limit or None, text, limit=limit, value=courses)]
@@ -238,10 +271,11 @@ def coverage(held: Iterable[Sample]) -> Check:
     return Check(Criterion.COVERAGE, lost == 0, text, value=lost, limit=0.0)
 
 
-def _scored(held: Sequence[Sample], item: Item) -> list[Check]:
+def _scored(held: Sequence[Sample], item: Item) -> tuple[list[Check], list[str]]:
     kept = [one for one in held if len(one.label)]
     if not kept:
-        return []
+        return [], []
     numbers = item.numbers
     patients = np.unique(np.concatenate([one.patient for one in kept]))
-    return all_checks(Judged(kept, Draws(patients, numbers.draws, numbers.confidence, numbers.seed), numbers))
+    judged = Judged(kept, Draws(patients, numbers.draws, numbers.confidence, numbers.seed), numbers)
+    return all_checks(judged), not_compared(judged)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from training.change_plan import Criterion, Numbers
 from training.gate_intervals import (
@@ -229,15 +230,31 @@ def _ratio(found: Bounded) -> Bounded:
 
 
 def _groups(held: Judged) -> Iterable[_Group]:
+    for one, names, rows in _parts(held):
+        if one.patients(rows) >= held.numbers.fewest_group_events:
+            rival = one.rivals[one.reference]
+            figure = relative_loss(held.draws, one.patient, one.label, one.challenger, rival, rows)
+            yield _Group(one.outcome, ": ".join(names), figure)
+
+
+def _parts(held: Judged) -> Iterable[tuple[Sample, tuple[str, str], NDArray[np.bool_]]]:
+    """Every subgroup of every outcome, by axis and name, with its rows; what holds all rows is no subgroup."""
     for one in held.judged:
-        rival = one.rivals[one.reference]
         for axis, names in one.groups.items():
             for name in sorted(set(names.tolist())):
                 rows = names == name
-                if rows.all() or one.patients(rows) < held.numbers.fewest_group_events:
-                    continue
-                figure = relative_loss(held.draws, one.patient, one.label, one.challenger, rival, rows)
-                yield _Group(one.outcome, f"{axis}: {name}", figure)
+                if not rows.all():
+                    yield one, (axis, name), rows
+
+
+def not_compared(held: Judged) -> list[str]:
+    """A note per outcome that names the subgroups too small to compare; without their counts, which are small."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for one, (axis, name), rows in _parts(held):
+        if one.patients(rows) < held.numbers.fewest_group_events:
+            found.setdefault(one.outcome, {}).setdefault(axis, []).append(name)
+    said = {key: "; ".join(f"{axis}: {', '.join(names)}" for axis, names in own.items()) for key, own in found.items()}
+    return [f"{key}: subgroups too small to be judged: {text}" for key, text in said.items()]
 
 
 def subgroup(found: Bounded, limit: float, outcome: str, group: str, against: str) -> Check:

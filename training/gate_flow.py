@@ -10,6 +10,7 @@ from typing import Any
 from audit import manifest
 from audit.events import Record
 from audit.ledger import Ledger, open_ledger
+from audit.standing import live_of, standing
 from data.locked import read_test_part
 from data.tables import Cohort
 from features import bundle
@@ -20,8 +21,10 @@ from features.home import BUNDLE_FOLDER, Home, Live
 from features.predict import Predictor
 from training import change_plan, model_events, promote, versions
 from training.change_plan import ChangePlan
+from training.diagnose import Override, across_the_lock
 from training.gate import Verdict, Word, fitted, judge, kind_of
 from training.model_events import Approval, Question
+from training.run_facts import learnt_from
 from training.tracking import Registered, fetch
 from training.train import DERIVED_TEXT
 
@@ -56,6 +59,11 @@ class Candidate:
         return Question(self.model.digest, self.champion.digest if self.champion else "", plan.digest, change)
 
     @property
+    def learner(self) -> Predictor:
+        """Whose courses test by default, and by whose grading: the version, or the champion of one without data."""
+        return self.model if fitted(self.model) or self.champion is None else self.champion
+
+    @property
     def share(self) -> tuple[float, list[str]]:
         """As `test_share`."""
         return test_share(self.model.bundle, self.champion.bundle if self.champion else None)
@@ -66,7 +74,9 @@ def gate(home: Home, request: Request, progress: Progress = print) -> Verdict:
     plan = change_plan.read(request.plan)
     with promote.turn(home), open_ledger(home) as ledger:
         candidate = _candidate(home, ledger, request, progress)
-        return _judged(home, ledger, candidate, plan, request, progress)[0]
+        verdict, record = _judged(home, ledger, candidate, plan, request, progress)
+        _mark_verdict(home, candidate.registered, record, request.uri)
+    return verdict
 
 
 def approve(home: Home, which: str, by: str, role: str, meaning: str, uri: str | None = None) -> tuple[Record, int]:
@@ -82,7 +92,8 @@ def approve(home: Home, which: str, by: str, role: str, meaning: str, uri: str |
         item = plan.items[change_plan.Change(verdict.body["kind_of_change"])]
         model_events.approve(ledger, verdict, item, by, role, meaning)
         given = model_events.approvals(ledger, verdict)
-    _mark_approvals(home, registered, given, uri)
+        _mark_verdict(home, registered, verdict, uri)
+        _mark_approvals(home, registered, given, uri)
     return verdict, len(given)
 
 
@@ -99,11 +110,22 @@ def promoted(home: Home, request: Request, progress: Progress = print) -> Live:
             promote.repair(home, candidate.live, request.uri)
             progress(f"bundle {candidate.live.digest[:16]} is live already, as version {candidate.live.version}")
             return candidate.live
+        if request.demonstration:
+            check_demonstration(ledger)
         verdict = _verdict(home, ledger, candidate, plan, request, progress)
         progress(f"verdict: {verdict.body['verdict']} ({verdict.body['kind_of_change']})")
         given = _approved(ledger, verdict, plan, request)
+        _mark_approvals(home, candidate.registered, given, request.uri)
         reason = f"{verdict.body['kind_of_change']}: {verdict.body['verdict']}"
         return promote.activate(home, ledger, candidate.model.bundle, verdict, given, reason, request.uri, progress)
+
+
+def check_demonstration(ledger: Ledger) -> None:
+    """GateError where what is live was not made live by the demonstration itself: it never replaces anything else."""
+    record = standing(ledger)
+    if record is not None and not promote.made_by_demonstration(ledger, live_of(record)):
+        problem = "a model that people approved is live in this home, and the demonstration replaces none"
+        raise GateError("crs demo", problem, "use a home of its own: CRS_RISK_HOME=FOLDER crs demo")
 
 
 def _candidate(home: Home, ledger: Ledger, request: Request, progress: Progress) -> Candidate:
@@ -126,7 +148,8 @@ def _candidate(home: Home, ledger: Ledger, request: Request, progress: Progress)
 
 def _judged(
     home: Home, ledger: Ledger, candidate: Candidate, plan: ChangePlan, request: Request, progress: Progress
-) -> tuple[Verdict, int]:
+) -> tuple[Verdict, Record]:
+    """Judge a version and record the verdict in the ledger alone."""
     if candidate.live is not None and candidate.live.digest == candidate.registered.digest:
         raise UsageError("--version", "this bundle is live already", "there is nothing to judge it against")
     share, notes = candidate.share
@@ -135,14 +158,9 @@ def _judged(
         progress(f"judging on {len(test)} locked test courses")
     notes = [*notes, *_about_data(request)]
     verdict = judge(candidate.model, candidate.champion, test, plan, share, request.demonstration, notes)
-    sequence = model_events.evaluated(ledger, candidate.registered.version, verdict)
-    tags = {"gate.verdict": str(verdict.word), "gate.plan": plan.digest, "gate.kind": str(verdict.change)}
-    versions.mark(
-        home, candidate.registered.version, {**tags, "gate.champion": verdict.champion or "none"}, request.uri
-    )
-    document = json.dumps({"sequence": sequence, **verdict.to_json()}, indent=1) + "\n"
-    versions.add_document(home, candidate.registered, "gate.json", document, request.uri)
-    return verdict, sequence
+    record = ledger.at(model_events.evaluated(ledger, candidate.registered.version, verdict))
+    assert record is not None  # it was just recorded
+    return verdict, record
 
 
 def test_share(challenger: Bundle, champion: Bundle | None) -> tuple[float, list[str]]:
@@ -174,7 +192,9 @@ def _test_courses(home: Home, candidate: Candidate, share: float, request: Reque
     if not folder.is_dir():
         problem = "the folder of test courses is not there"
         raise UsageError("--cohort", problem, "name the cohort's folder; by default it is where the version's data lay")
-    return read_test_part(folder, share, derived(candidate.model.bundle))
+    learner = candidate.learner.bundle
+    answered_for = [Override(**one) for one in learner.about["overrides"]]
+    return read_test_part(folder, share, derived(learner), across_the_lock(answered_for))
 
 
 def _recorded(home: Home, candidate: Candidate, request: Request) -> Path | None:
@@ -187,8 +207,9 @@ def _recorded(home: Home, candidate: Candidate, request: Request) -> Path | None
 
 
 def derived(held: Bundle) -> bool:
-    """Whether the grades that a bundle learnt from were derived from charted signs, as its test courses' have to be."""
-    grading: Mapping[str, Any] = held.about.get("trained_on", {}).get("grading", {})
+    """Whether the grades that a bundle learnt from last were derived from charted signs, as its test courses' have to
+    be: those of its last recalibration, or else of its training."""
+    grading: Mapping[str, Any] = learnt_from(held.about).get("grading", {})
     return any(str(one).endswith(DERIVED_TEXT) for one in grading.values())
 
 
@@ -206,6 +227,7 @@ def _verdict(
         _judged(home, ledger, candidate, plan, request, progress)
         found = model_events.standing_verdict(ledger, question)
     assert found is not None  # it was just recorded
+    _mark_verdict(home, candidate.registered, found, request.uri)
     word, version = found.body["verdict"], candidate.registered.version
     if word != Word.PASS:
         problem = f"the verdict is: {word} ({_codes(found.body['reasons'])})"
@@ -256,6 +278,15 @@ def _latest(ledger: Ledger, registered: Registered, live: Live | None, plan: Cha
     change = change_plan.Change(found.body["kind_of_change"])
     question = Question(registered.digest, found.body["champion"], plan.digest, change)
     return model_events.standing_verdict(ledger, question) or found
+
+
+def _mark_verdict(home: Home, registered: Registered, verdict: Record, uri: str | None) -> None:
+    """Show a verdict in MLflow, each time it is used: a stop may have come between the ledger and MLflow before."""
+    body = verdict.body
+    tags = {"gate.verdict": body["verdict"], "gate.plan": body["plan_digest"], "gate.kind": body["kind_of_change"]}
+    versions.mark(home, registered.version, {**tags, "gate.champion": body["champion"] or "none"}, uri)
+    document = json.dumps({"sequence": verdict.sequence, **body}, indent=1) + "\n"
+    versions.add_document(home, registered, "gate.json", document, uri)
 
 
 def _mark_approvals(home: Home, registered: Registered, given: Sequence[Approval], uri: str | None) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 import pandas as pd
 from rich.progress import Progress
 
+from audit.access import system_user
 from audit.ledger import Ledger, open_ledger
-from audit.outcome import FIELDS, REMEDIES, OutcomeError, Report, record
+from audit.outcome import BY, FIELDS, REMEDIES, OutcomeError, Report, record
 from data.files import read_table
 from features.errors import DataError
 from features.home import Home
@@ -61,13 +62,17 @@ def read(path: Path) -> pd.DataFrame:
 
 
 def take(ledger: Ledger, frame: pd.DataFrame) -> Imported:
-    """Every row by itself, in order. LedgerError where the ledger cannot be written; what was recorded before stays."""
+    """Every row by itself, in order, in the name of this machine's user.
+
+    LedgerError where the ledger cannot be written; what was recorded before stays.
+    """
+    by = {BY: system_user()}
     taken: Counter[str] = Counter()
     refused: Counter[tuple[str, str]] = Counter()
     with Progress(disable=not sys.stderr.isatty(), transient=True) as bar:
         for row in bar.track(frame.to_dict("records"), description="outcomes"):
             try:
-                taken[record(ledger, report_of(row)).status] += 1
+                taken[record(ledger, report_of(row), by).status] += 1
             except OutcomeError as error:
                 refused[error.code, error.place] += 1
     return Imported(taken, refused)

@@ -25,6 +25,7 @@ from features.errors import BundleError, StoreError
 from features.home import BUNDLE_FOLDER, MODEL_NAME, Home, Live, make_folder, read_live, read_previous, write_live
 from features.predict import Predictor, verify_golden
 from training import model_events, tracking, versions
+from training.change_plan import Change
 from training.model_events import Approval
 
 #: Characters of the digest that name a bundle in the model store.
@@ -74,6 +75,13 @@ def _named(home: Home) -> Live | None:
         return read_live(home)
     except StoreError:
         return None
+
+
+def made_by_demonstration(ledger: Ledger, live: Live) -> bool:
+    """Whether what is live was last activated by the demonstration, and not approved by people."""
+    record = activation_of(ledger, live.digest)
+    verdict = ledger.at(int(record.body["verdict_sequence"])) if record else None
+    return verdict is not None and verdict.body["kind_of_change"] == Change.DEMONSTRATION
 
 
 def live_model(home: Home, live: Live) -> Predictor:

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterable
 from pathlib import Path
 
+from audit.ledger import open_ledger
 from features.errors import GateError
 from features.home import Home
 from training import change_plan, gate_flow, promote, versions
@@ -46,6 +47,8 @@ def show(verdict: Verdict) -> None:
     console.print(LEGEND)
     groups = [one for one in verdict.checks if one.code is change_plan.Criterion.SUBGROUP]
     console.print(f"subgroups compared: {len(groups)}, worse beyond chance: {sum(not one.met for one in groups)}")
+    if verdict.small:
+        console.print("subgroups too small to be judged are named by --json, under notes")
     for note in verdict.notes:
         console.print(f"note: {note}")
     better = "; better than the champion beyond chance" if verdict.superior else ""
@@ -83,6 +86,13 @@ def promote_version(home: Home, which: str, cohort: Path | None, uri: str | None
     console.print(f"version {live.version} is live: {live.tag}, bundle {live.digest[:16]}")
     if not demonstration:
         console.print(START)
+
+
+def check_demonstration(home: Home) -> None:
+    """GateError where the demonstration may not replace what is live; better said before it trains than after."""
+    if home.live.exists():
+        with open_ledger(home) as ledger:
+            gate_flow.check_demonstration(ledger)
 
 
 def rollback(home: Home, by: str, reason: str, uri: str | None) -> None:

@@ -25,7 +25,7 @@ from training.config import Settings
 from training.diagnose import Override
 from training.evaluate import Result, as_served, judge
 from training.level import spreads
-from training.recalibration_facts import Record, about_of, card_of
+from training.recalibration_facts import Record, about_of, card_of, seen
 from training.recalibration_fit import Asked, Method, Scored, by_dosing, fit_line, moved, out_of_fold, policy
 from training.recalibration_ranges import REMADE, Ranges, carried, remade
 from training.table import Table, fold_of_rows
@@ -85,13 +85,12 @@ def recalibrate(
 ) -> Trained:
     """The parent with a line for each outcome that the cohort can judge; its results are before and after, out of fold.
 
-    UsageError where the parent was trained on these very courses; DataError where no outcome can be judged. The same
-    parent, cohort and request give the same bits.
+    UsageError where the parent was trained or recalibrated on these very courses; DataError where no outcome can be
+    judged. The same parent, cohort and request give the same bits.
     """
-    held = parent.about["trained_on"]
-    if {cohort.fingerprint, request.source} & {held["fingerprint"], held.get("source_fingerprint")} - {""}:
+    if {cohort.fingerprint, request.source} & seen(parent.about):
         raise UsageError(
-            "COHORT", "the version was trained on this very cohort", "recalibrate on courses that it has not seen"
+            "COHORT", "the version learnt from this very cohort", "recalibrate on courses that it has not seen"
         )
     with threadpool_limits(limits=1, user_api="blas"):
         return _recalibrate(parent, cohort, request, catalogue, progress)

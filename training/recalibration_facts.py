@@ -7,11 +7,12 @@ from typing import Any
 
 from features.bundle import Bundle
 from training import checkout
+from training.card_counts import told, uncounted
 from training.config import Settings
 from training.diagnose import Override
 from training.evaluate import Result, to_json
 from training.recalibration_fit import Method
-from training.reporting_facts import of_training
+from training.reporting_facts import of_training, updating
 from training.tripod import reporting
 
 CHANGE = "recalibration"
@@ -80,9 +81,15 @@ def _trained_on(before: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str,
     return held if before["courses"] else {**held, "name": RATES, "grading": data["grading"]}
 
 
+def seen(about: Mapping[str, Any]) -> frozenset[str]:
+    """Fingerprints of every cohort that a version learnt from, and of the whole cohorts of which those were a part."""
+    data = [about["trained_on"], *(one["data"] for one in about.get("recalibrations", ()))]
+    held = {one.get(name) for one in data for name in ("fingerprint", "source_fingerprint")}
+    return frozenset(held - {"", None})
+
+
 def card_of(parent: Bundle, about: Mapping[str, Any]) -> dict[str, Any]:
     """The parent's card with what was recalibrated; its reporting items filled anew."""
-    last = about["recalibrations"][-1]
     synthetic = about["trained_on"]["synthetic"]
     card = {
         **parent.card,
@@ -92,15 +99,17 @@ def card_of(parent: Bundle, about: Mapping[str, Any]) -> dict[str, Any]:
         "recalibrations": [_shown(one) for one in about["recalibrations"]],
         "warning": "trained or recalibrated on SYNTHETIC courses: not for clinical use" if synthetic else "",
     }
-    facts = {**of_training(card, about, parent.spec), "updating": _updating(last)}
+    facts = {**of_training(card, about, parent.spec), "updating": updating(about)}
     return {**card, "reporting": reporting(facts)}
 
 
 def _shown(one: Mapping[str, Any]) -> dict[str, Any]:
-    """A recalibration as the card tells it; settings and metrics stand in the manifest."""
-    return {key: value for key, value in one.items() if key not in ("settings", "metrics")}
+    """A recalibration as the card tells it, without small counts; settings and metrics stand in the manifest."""
+    held = {key: value for key, value in one.items() if key not in ("settings", "metrics")}
+    left = {key: uncounted(why) for key, why in one["left_as_they_were"].items()}
+    return {**held, "left_as_they_were": left, "outcomes": {key: _told(line) for key, line in one["outcomes"].items()}}
 
 
-def _updating(one: Mapping[str, Any]) -> str:
-    data, changed = one["data"], ", ".join(one["outcomes"])
-    return f"Recalibrated ({one['method']}) on {data['courses']} courses of {data['name']}: {changed}; trees unchanged"
+def _told(line: Mapping[str, Any]) -> dict[str, Any]:
+    events = line["events"]
+    return {**line, "events": told(events, events, line["courses"] - events)}

@@ -12,7 +12,7 @@ from features.home import BUNDLE_FOLDER, Home
 from training import recalibrate as recalibration
 from training.config import Settings, from_mapping
 from training.diagnose import Override
-from training.flows import check_data, console, learnt_from, record
+from training.flows import console, learnt_from, record
 from training.recalibration_fit import Method
 
 
@@ -42,8 +42,7 @@ def recalibrate(home: Home, request: Request, uri: str | None) -> str:
         registered = tracking.fetch(home, request.version, held, uri)
         parent = bundle.read(held, registered.digest)
     own = settings_of(parent)
-    part = learnt_from(request.folder, own.test_share, request.derive_grades)
-    check_data(part.cohort, part.frames, request.folder, request.overrides)
+    part = learnt_from(request.folder, own.test_share, request.derive_grades, request.overrides)
     console.print(f"version {registered.version} ({parent.about['name']}): {request.method}")
     # What is locked is the version's own matter, whatever other settings are given.
     settings = replace(request.settings or own, test_share=own.test_share)

@@ -39,6 +39,8 @@ def page(body: Body) -> str:
 def _head(body: Body) -> Iterator[str]:
     if body["synthetic"]:
         yield f'<div class="warning">{escape(SYNTHETIC)}</div>'
+    if body["caution"]:
+        yield f'<div class="warning">CAUTION: {escape(body["caution"])}</div>'
     yield f"<h1>{escape(body['title'])}</h1>"
     yield paragraph(f"Made on {body['made_on']}. {NOT_A_DEVICE}", "note")
     yield paragraph(body["design"]["text"])

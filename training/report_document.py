@@ -16,6 +16,7 @@ from training.curves import EDGES, SHARES, THRESHOLDS, decision_curve, histogram
 from training.designs import Design
 from training.evaluate import ALL_TIMES, TREATED, UNTREATED, Result, to_json
 from training.evaluation_policy import EvaluationPolicy
+from training.participants import Counts, years
 from training.shift import Shift
 from training.subgroups import INDEX_TIME
 from training.suppress import rounded
@@ -29,7 +30,10 @@ _TREATMENT = {TREATED: ("treated before", "treated before"), UNTREATED: ("treate
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What one evaluation found. model: name, version, digest and more, as texts. design_text: one or two sentences."""
+    """What one evaluation found. model: name, version, digest and more, as texts. design_text: one or two sentences.
+
+    demographics: as training.participants counts them. caution: why the figures may say nothing of new courses, or "".
+    """
 
     design: Design
     design_text: str
@@ -42,6 +46,8 @@ class Judged:
     results: Sequence[Result]
     effects: Mapping[str, Sequence[tuple[str, float]]]
     shifts: Sequence[Shift]
+    demographics: Counts
+    caution: str
 
 
 def document(judged: Judged, settings: Mapping[str, Any], policy: EvaluationPolicy, made_on: str) -> dict[str, Any]:
@@ -51,9 +57,10 @@ def document(judged: Judged, settings: Mapping[str, Any], policy: EvaluationPoli
         "title": f"{judged.model['name']} on {judged.cohort_name}",
         "made_on": made_on,
         "synthetic": judged.synthetic,
+        "caution": judged.caution,
         "design": {"key": str(judged.design), "text": judged.design_text},
         "model": dict(judged.model),
-        "cohort": _cohort(judged),
+        "cohort": _cohort(judged, policy.smallest_count),
         "settings": dict(settings),
         "policy": asdict(policy),
         "outcomes": [_outcome(sample, judged, policy) for sample in judged.samples],
@@ -66,7 +73,7 @@ def document(judged: Judged, settings: Mapping[str, Any], policy: EvaluationPoli
     return plain
 
 
-def _cohort(judged: Judged) -> dict[str, Any]:
+def _cohort(judged: Judged, smallest: int) -> dict[str, Any]:
     cohort = judged.cohort
     return {
         "name": judged.cohort_name,
@@ -74,6 +81,8 @@ def _cohort(judged: Judged) -> dict[str, Any]:
         "courses": len(cohort),
         "patients": len(set(cohort.patient_ids)),
         "sites": len(set(cohort.sites) - {""}),
+        "started": years(cohort, smallest),
+        "demographics": judged.demographics,
     }
 
 

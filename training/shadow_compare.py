@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from audit.access import accessed
 from audit.events import Kind, Record
 from audit.ledger import Ledger, open_ledger
 from features.catalogue import Catalogue, load
@@ -55,10 +56,12 @@ class Pair:
 def compare(home: Home, uri: str | None) -> dict[str, Any]:
     """Compare the shadow that scored last with the champion it stood beside; returns what MLflow was told.
 
+    It reads what the ledger holds of patients' courses, so that it is recorded as every look of `crs audit` is.
     LedgerError where no shadow has scored.
     """
     policy, now = monitoring_policy(), datetime.now(UTC)
-    with open_ledger(home, writes=False) as ledger:
+    with open_ledger(home) as ledger:
+        accessed(ledger, "shadow-compare")
         pair = pair_of(ledger, load(), now)
     body = judge(pair, policy)
     from training import tracking

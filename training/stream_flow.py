@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from data.locked import training_part
 from data.parts import check_parts, drawn_frames, frame_parts
 from data.report import RejectionReport
@@ -13,6 +15,7 @@ from features.home import Home
 from features.pooling import pool
 from features.prior import Prior
 from features.scratch import Scratch
+from training import diagnose as checks
 from training import flows
 from training.config import Settings
 from training.diagnose import Override
@@ -49,7 +52,7 @@ def train_streamed(
     _check(folder, settings.test_share, overrides, courses)
     evidence = Prior(pool(catalogue))
     with Scratch("stream") as scratch, frame_parts(folder, courses) as parts:
-        kept = _kept(folder, parts, settings.test_share)
+        kept = _kept(folder, parts, settings.test_share, overrides)
         cohort, made = stream(kept, evidence, catalogue, settings.workers, scratch)
         if cohort.report.findings:
             flows.console.print(cohort.report.text())
@@ -64,17 +67,20 @@ def _check(folder: Path, share: float, overrides: Sequence[Override], courses: i
     flows.console.print(f"the data checks looked at {len(cohort)} courses, drawn by patient from the whole cohort")
 
 
-def _kept(folder: Path, parts: Iterator[Frames], share: float) -> Iterator[Cohort]:
-    """The parts without the courses of locked patients."""
+def _kept(folder: Path, parts: Iterator[Frames], share: float, overrides: Sequence[Override]) -> Iterator[Cohort]:
+    """The parts without the courses of locked patients; DataError at last where a patient or course is there twice."""
     reports: list[RejectionReport] = []
+    courses: list[pd.DataFrame] = []
     away = 0
     for part in parts:
-        frames = training_part(part, share)
+        whole, frames = part.cohort(ANY_SHARE), training_part(part, share)
+        courses.append(checks.marks(whole, part, load()))
         away += len(part.courses) - len(frames.courses)
         if not len(frames.courses):
             continue
-        cohort = frames.cohort(ANY_SHARE)
+        cohort = frames.cohort(ANY_SHARE) if share else whole
         reports.append(cohort.report)
         yield cohort
     check_parts(reports, folder)
+    checks.check_lock(pd.concat(courses), overrides)
     flows.console.print(f"locked test set: {away} courses are kept away (test_share {share:g})")

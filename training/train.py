@@ -27,6 +27,7 @@ from training import baselines, checkout
 from training.assemble import assemble
 from training.bands import thresholds
 from training.bins import kept
+from training.card_counts import TOO_FEW, keys_seen, uncounted, with_outcome
 from training.config import Settings
 from training.diagnose import Override
 from training.evaluate import Recipe, Result, judge, published, to_json
@@ -135,7 +136,7 @@ def prior_only(catalogue: Catalogue, name: str, settings: Settings) -> Bundle:
 
 
 def why_not(table: Table, outcome: int, settings: Settings, unsound: Collection[str]) -> str:
-    """Why an outcome cannot be fitted or judged on a table; empty where it can.
+    """Why an outcome cannot be fitted or judged on a table, for the house alone; empty where it can.
 
     unsound: outcomes whose labels were taken out, because follow-up is too short or one class is empty.
     """
@@ -147,7 +148,7 @@ def why_not(table: Table, outcome: int, settings: Settings, unsound: Collection[
     known = table.usable(outcome)
     without = len(np.unique(table.course[known & (table.label[:, outcome] == 0)]))
     if min(table.events(outcome), without) < settings.fewest_events:
-        return f"{table.events(outcome)} courses with the outcome and {without} without, too few"
+        return f"{table.events(outcome)} courses with the outcome and {without} without, {TOO_FEW}"
     return ""
 
 
@@ -274,7 +275,7 @@ def _card(
 ) -> dict[str, Any]:
     """What a reader wants to know of a model; "reporting" holds the items of training.tripod."""
     data = about["trained_on"]
-    events = {key: table.events(place) for place, key in enumerate(OUTCOME_KEYS)} if table else {}
+    events = {key: with_outcome(table, place) for place, key in enumerate(OUTCOME_KEYS)} if table else {}
     card: dict[str, Any] = {
         "name": about["name"],
         "intended_use": INTENDED_USE,
@@ -282,17 +283,13 @@ def _card(
         "trained_on": data,
         "data_checks_overridden": about["overrides"],
         "courses_with_outcome": {key: count for key, count in events.items() if key not in left_out},
-        "outcomes_not_fitted": dict(left_out),
+        "outcomes_not_fitted": {key: uncounted(why) for key, why in left_out.items()},
         "warning": "trained on SYNTHETIC courses: not for clinical use" if data["synthetic"] else "",
         "external_validation": "unknown",
     }
     if table is not None:
-        card |= {"therapies": _seen(table.therapy), "indications": _seen(table.indication)}
+        card |= {"therapies": keys_seen(table.therapy), "indications": keys_seen(table.indication)}
     return {**card, "reporting": reporting(of_training(card, about, spec))}
-
-
-def _seen(keys: NDArray[np.str_]) -> list[str]:
-    return sorted(set(keys.tolist()) - {""})
 
 
 def metrics_json(trained: Trained) -> str:

@@ -19,10 +19,10 @@ from features.catalogue import load
 from features.errors import UsageError
 from features.home import Home
 from training import search
-from training.config import Settings, from_mapping
+from training.config import TUNED_SHARE, Settings, from_mapping
 from training.designs import recipe_for
 from training.diagnose import Override
-from training.flows import check_data, console, learnt_from
+from training.flows import console, learnt_from
 from training.search import Asked, best_of, settings_of
 from training.search_space import Space, shipped
 from training.search_task import Task
@@ -51,8 +51,7 @@ def tune(home: Home, request: Request, settings: Settings, uri: str | None, spac
     UsageError where time runs out before the given settings are judged.
     """
     space, ends = space or shipped(), _ends(request.minutes)
-    part = learnt_from(request.folder, settings.test_share, request.derive_grades)
-    check_data(part.cohort, part.frames, request.folder, request.overrides)
+    part = learnt_from(request.folder, settings.test_share, request.derive_grades, request.overrides)
     task = Task.of(*recipe_for(part.cohort, load(), settings, console.print))
     name = search_name(part.cohort.fingerprint, task, space)
     with search.opened(home, name) as study, mirrored(home, _about(request, name, part, settings, space), uri) as runs:
@@ -171,6 +170,7 @@ def settings_file(best: Settings, trial: FrozenTrial, counts: Mapping[str, int],
     """The settings as TOML, with where they come from; no time of day, so that the same search gives the same bytes."""
     body = best.to_json()
     from_mapping(body, "settings")
+    body[TUNED_SHARE] = best.test_share
     head = (
         f"# crs tune: trial {trial.number + 1} of {sum(counts.values())}, mean log loss {trial.value!r}\n"
         f"# given up early: {counts['trials_pruned']}; search {name}\n"

@@ -117,3 +117,51 @@ def test_what_a_service_had_loaded_is_told_apart_from_what_was_live(
         ledger.append(Kind.SERVICE_STOPPED, {"digest": "a"})
         ledger.append(Kind.SERVICE_STARTED, {"digest": "b"})
         assert history.served_at(ledger, begun + timedelta(seconds=seconds)) == served
+
+
+def test_the_terminal_says_who_judged_and_approved_a_version_when_why_and_on_what_evidence(
+    small: Deployment, crs_audit: Callable[..., str]
+) -> None:
+    """The reason of a promotion, the role and meaning of each approval, and the figures behind a verdict."""
+    checks = [
+        {"code": "auroc", "met": False, "required": True, "text": "AUROC falls by 0.031"},
+        {"code": "ici", "met": True, "required": True, "text": "calibration holds"},
+        {"code": "log-loss", "met": None, "required": False, "text": "too few events"},
+    ]
+    of = {"version": "2", "digest": digest("2")}
+    verdict = {**of, "verdict": "refuse", "champion": digest("1"), "plan_digest": "p", "test_courses": 812}
+    approval = {**of, "by": "Ada Example", "role": "medical lead", "meaning": "calibration reviewed"}
+    with small.open() as ledger:
+        judged = ledger.append(Kind.MODEL_EVALUATED, {**verdict, "reasons": checks[:1], "figures": checks}).sequence
+        approved = ledger.append(Kind.MODEL_APPROVED, {**approval, "verdict_sequence": judged}).sequence
+        ledger.append(Kind.MODEL_ACTIVATED, {**of, "tag": "t", "reason": "yearly update"})
+        ledger.append(Kind.MODEL_ROLLED_BACK, {**of, "tag": "t", "by": "Bo Example", "reason": "alerts"})
+        approved_at = ledger.at(approved)
+    assert approved_at is not None
+    told = crs_audit("versions")
+    by = {line.split()[2]: line for line in told.splitlines() if line[:1] == "2" and line.split()[1][:4] == "2026"}
+    assert f"against {digest('1')[:12]}; 812 locked courses; 1 of 2 required checks met; AUROC falls by 0.031" in told
+    moment = approved_at.time.strftime("%Y-%m-%dT%H:%M:%S")
+    assert (
+        by[str(approved)].split()
+        == (
+            f"2 {moment} {approved} approved Ada Example (medical lead) "
+            f"calibration reviewed (of the verdict in record {judged})"
+        ).split()
+    )
+    assert "yearly update" in by[str(approved + 1)]
+    assert by[str(approved + 2)].split()[-3:] == ["Bo", "Example", "alerts"]
+    (one,) = json.loads(crs_audit("versions", "--json"))
+    assert one["approvals"][0]["verdict_sequence"] == judged
+    assert [held["by"] for held in one["live"]] == ["", "Bo Example"]
+    assert one["verdicts"][0]["figures"] == checks
+
+
+def test_a_verdict_of_an_earlier_release_without_figures_is_still_told(
+    small: Deployment, crs_audit: Callable[..., str]
+) -> None:
+    with small.open() as ledger:
+        ledger.append(Kind.MODEL_EVALUATED, {"version": "1", "digest": digest("1"), "verdict": "pass"})
+    told = crs_audit("versions")
+    assert "verdict: pass" in told
+    assert "nothing was live; no locked courses\n" in told

@@ -120,6 +120,45 @@ def test_the_database_refuses_to_change_or_delete_a_record(deployment: Deploymen
     engine.dispose()
 
 
+#: A row with another record, in the place of one that is there: by its sequence, and by its event.
+_PUT = (
+    "INTO ledger_records SELECT {}, kind, event_id, microseconds, hash, record FROM ledger_records WHERE sequence = 2"
+)
+
+
+@pytest.mark.parametrize("sequence", ["sequence", "sequence + 90"])
+def test_the_database_refuses_to_put_a_record_in_the_place_of_another(deployment: Deployment, sequence: str) -> None:
+    with deployment.open() as ledger:
+        fill(ledger, 2)
+        whole = list(ledger.stored())
+    engine, put = deployment.engine(), _PUT.format(sequence)
+    if deployment.uri:
+        target = "sequence" if sequence == "sequence" else "event_id, kind) WHERE (event_id <> ''"
+        statements = [f"INSERT {put} ON CONFLICT ({target}) DO UPDATE SET kind = 'x'"]
+    else:
+        update = "ON CONFLICT DO UPDATE SET kind = 'x'"
+        statements = [f"INSERT OR REPLACE {put}", f"REPLACE {put}", f"INSERT OR IGNORE {put}", f"INSERT {put} {update}"]
+    for statement in statements:
+        with pytest.raises(DBAPIError, match="append-only"), engine.begin() as connection:
+            connection.exec_driver_sql(statement)
+    engine.dispose()
+    with deployment.open(writes=False) as ledger:
+        assert list(ledger.stored()) == whole
+
+
+def test_a_ledger_from_before_this_guard_gets_it_when_it_is_opened_for_writing(small: Deployment) -> None:
+    with small.open() as ledger:
+        fill(ledger, 2)
+    engine = small.engine()
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP TRIGGER ledger_no_replace")
+    with small.open() as ledger:
+        ledger.append(Kind.HEARTBEAT, {})
+    with pytest.raises(DBAPIError, match="append-only"), engine.begin() as connection:
+        connection.exec_driver_sql(f"INSERT OR REPLACE {_PUT.format('sequence')}")
+    engine.dispose()
+
+
 def test_writers_side_by_side_share_one_chain(deployment: Deployment) -> None:
     def write(name: str) -> None:
         with deployment.open() as ledger:
@@ -250,7 +289,9 @@ def test_a_rotation_that_was_cut_short_is_completed_when_the_ledger_is_opened(sm
 
     with small.open() as ledger:
         draft = keys.draft_signing_key(small.home, ledger.signer.name)
-        ledger.append(Kind.KEY_ROTATED, {"key": str(draft.key)})
+        signature = ledger.signer.sign(str(draft.key).encode()).hex()
+        body = {"key": str(draft.key), "signed_by": str(ledger.signer.key), "signature": signature}
+        ledger.append(Kind.KEY_ROTATED, body)
     with small.open() as ledger:
         assert ledger.signer.key == draft.key
 
@@ -269,7 +310,9 @@ def test_keys_are_for_their_owner_alone(small: Deployment) -> None:
     with small.open():
         tenant_key(small.home)
     assert {path.name: path.stat().st_mode & 0o777 for path in small.home.keys.iterdir()} == {
+        ".ledger.signed.lock": 0o600,
         "ledger.key": 0o600,
+        "ledger.signed": 0o600,
         "tenant.key": 0o600,
     }
     assert small.home.keys.stat().st_mode & 0o777 == 0o700

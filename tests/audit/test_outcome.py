@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from audit.events import Kind
-from audit.outcome import FIELDS, REMEDIES, OutcomeError, check, from_body, latest
+from audit.outcome import BY, CALLER, FIELDS, REMEDIES, OutcomeError, check, from_body, latest, record
 from tests.training.watched import START, Years, graded, own, report, years
 
 
@@ -115,3 +115,41 @@ def test_reports_that_arrive_together_are_all_kept_one_after_another(held: Years
     assert sorted(statuses) == ["corrected", "corrected", "corrected", "recorded"]
     assert [one.body.get("supersedes") for one in records] == [None, *(one.sequence for one in records[:-1])]
     assert [one.event_id for one in records] == [f"p:{number}" for number in range(4)]
+
+
+NORTH, SOUTH = ({CALLER: {"issuer": "x", "subject": name}} for name in ("north", "south"))
+
+
+def test_a_record_names_who_reported_it(held: Years) -> None:
+    record(held.ledger, report("p", **graded(2)), NORTH)
+    assert outcomes(held)[0]["caller"] == {"issuer": "x", "subject": "north"}
+    assert from_body(outcomes(held)[0]) == report("p", **graded(2))
+
+
+def test_the_same_outcome_from_somebody_else_is_the_same_event_and_another_one_a_correction_of_theirs(
+    held: Years,
+) -> None:
+    taken = [
+        record(held.ledger, report("p", **graded(grade)), by) for grade, by in ((2, NORTH), (2, SOUTH), (3, SOUTH))
+    ]
+    assert [one.status for one in taken] == ["recorded", "already-recorded", "corrected"]
+    assert taken[0].receipt == taken[1].receipt
+    assert [one["caller"]["subject"] for one in outcomes(held)] == ["north", "south"]
+
+
+def test_an_outcome_that_was_recorded_without_a_reporter_goes_on_as_it_was(held: Years) -> None:
+    """As earlier releases wrote it: nothing but what was reported."""
+    first = held.told("p", **graded(2))
+    assert not outcomes(held)[0].keys() & {"caller", "by"}
+    again = record(held.ledger, report("p", **graded(2)), NORTH)
+    assert (again.status, again.receipt) == ("already-recorded", first.receipt)
+    record(held.ledger, report("p", **graded(3)), {BY: "registrar"})
+    assert [one.get("by") for one in outcomes(held)] == [None, "registrar"]
+    assert [one.get("supersedes") for one in outcomes(held)] == [None, first.receipt.sequence]
+
+
+def test_two_who_report_the_same_outcome_at_the_same_moment_report_one_event(held: Years) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        told = list(pool.map(lambda by: record(held.ledger, report("p", **graded(2)), by), (NORTH, SOUTH) * 4))
+    assert {one.receipt.sequence for one in told} == {told[0].receipt.sequence}
+    assert len(outcomes(held)) == 1

@@ -1,6 +1,8 @@
 """`crs audit` on a home with recorded answers of two bundles: replay, proofs, and the auditor's own traces."""
 
 import json
+import os
+import pwd
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +16,7 @@ from typer.testing import CliRunner
 
 import crs
 from audit import prediction, verifier
+from audit.access import system_user
 from audit.events import Kind
 from audit.keys import tenant_key
 from audit.ledger import open_ledger
@@ -172,6 +175,47 @@ def test_reading_is_recorded_with_who_and_what(crs_audit: Callable[..., str], ho
     assert shown is not None
     assert (access.body["verb"], access.body["record"]) == ("show", shown.sequence)
     assert access.body["by"]
+
+
+def test_who_reads_is_named_by_the_system_and_not_by_the_environment(
+    crs_audit: Callable[..., str], home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(name, "dr.innocent")
+    crs_audit("versions")
+    with open_ledger(home, writes=False) as ledger:
+        access = ledger.last(Kind.ACCESS)
+    assert access is not None
+    assert access.body["by"] == pwd.getpwuid(os.getuid()).pw_name != "dr.innocent"
+
+
+def test_a_user_whom_the_system_does_not_list_is_named_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000)
+    assert system_user() == "uid:4000000"
+
+
+def test_the_verdict_on_a_whole_ledger_is_printed_where_the_look_cannot_be_recorded(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise LedgerError("ledger", "the database cannot be used (OperationalError)")
+
+    monkeypatch.setenv("CRS_RISK_HOME", str(home.folder))
+    monkeypatch.setattr("audit.verbs.accessed", refuse)
+    done = CliRunner().invoke(crs.app, ["audit", "verify"])
+    assert "the ledger is whole" in done.output
+    assert isinstance(done.exception, LedgerError)
+    assert str(done.exception) == (
+        "ledger: that it was verified could not be recorded (ledger: the database cannot be used (OperationalError)); "
+        "check its disk and rights"
+    )
+    assert done.exception.exit_code == 7
+
+
+def test_what_was_not_evaluated_does_not_count_as_the_same_bits(crs_audit: Callable[..., str]) -> None:
+    told = crs_audit("replay", "all")
+    assert f"{2 * len(HOURS)} of {2 * len(HOURS)} answers are the same bits" in told
+    assert "not evaluated, so that there is nothing to compute again: 2\n" in told
 
 
 @pytest.mark.parametrize(

@@ -263,6 +263,35 @@ def test_a_clock_that_is_kept_right_is_no_finding(small: Deployment) -> None:
         assert verify(ledger).whole
 
 
+def test_a_clock_set_back_by_many_small_steps_is_found_once_it_is_back_by_more_than_the_slack(
+    small: Deployment,
+) -> None:
+    with small.open() as ledger:
+        fill(ledger, 2)
+        places = []
+        for _ in range(40):
+            small.clock.at -= timedelta(seconds=1.9)
+            places.append(ledger.append(Kind.HEARTBEAT, {}).sequence)
+        small.clock.at += timedelta(hours=1)
+        ledger.append(Kind.HEARTBEAT, {})
+        small.clock.at -= timedelta(seconds=3)
+        again = ledger.append(Kind.HEARTBEAT, {}).sequence
+        small.clock.at += timedelta(hours=1)
+        found = verify(ledger).findings
+    assert [(one.code, one.sequence) for one in found] == [("clock-back", places[1]), ("clock-back", again)]
+
+
+def test_a_second_large_step_back_is_found_as_well_as_the_first(small: Deployment) -> None:
+    with small.open() as ledger:
+        places = []
+        for _ in range(2):
+            small.clock.at -= timedelta(hours=1)
+            places.append(ledger.append(Kind.HEARTBEAT, {}).sequence)
+            ledger.append(Kind.HEARTBEAT, {})
+        small.clock.at += timedelta(hours=3)
+        assert [one.sequence for one in verify(ledger).findings] == places
+
+
 def test_a_service_that_was_killed_is_remarked_on_and_the_ledger_is_whole(small: Deployment) -> None:
     small.settings = replace(small.settings, heartbeat=60.0)
     with small.open() as ledger:

@@ -105,6 +105,22 @@ def test_truncated_parquet_is_one_clear_line(tmp_path: Path, table: str) -> None
     assert "not a whole Parquet file" in refused(path)
 
 
+@pytest.mark.parametrize("cell", [[PLANTED_ID], {PLANTED_ID: 1}, [{"a": [PLANTED_ID]}]])
+@pytest.mark.parametrize(
+    ("table", "column"), [("courses", "patient_id"), ("observations", "unit"), ("events", "value"), ("events", "notes")]
+)
+def test_parquet_with_lists_or_records_in_a_column_is_one_clear_line(
+    tmp_path: Path, table: str, column: str, cell: object
+) -> None:
+    path = folder(tmp_path, "parquet")
+    file = path / f"{table}.parquet"
+    frame = pd.read_parquet(file)
+    frame.assign(**{column: [cell] * len(frame)}).to_parquet(file)
+    line = refused(path)
+    assert line.startswith(f"{file}: {table}.{column}: the column holds lists or records, expected one number, text or")
+    assert line.endswith("export it as plain values, or leave it out")
+
+
 def test_csv_with_a_row_of_another_length_is_one_clear_line(tmp_path: Path) -> None:
     path = folder(tmp_path)
     with (path / "observations.csv").open("a") as file:

@@ -8,9 +8,14 @@ import msgspec
 import pytest
 
 from audit.events import Kind
+from audit.keys import pseudonym
+from audit.ledger import open_ledger
 from serving.decode import outcomes_request
 from serving.outcomes import record
+from serving.recorded import Recorder
 from serving.refusal import RefusalError
+from serving.trust.caller import Caller
+from tests.serving.builders import EXAMPLE, Server
 from tests.training.watched import own, years
 
 GOOD = {"prediction_id": "a", "complete": True, "crs_grade": 2, "crs_grading": "ASTCT-2019", "crs_onset_hours": 30}
@@ -91,3 +96,25 @@ def test_line_5_3_27_a_tenants_caller_reports_on_predictions_of_its_own_tenant_a
     assert (shown.status, len(stored)) == (status, int(status == "recorded"))
     if status == "refused":
         assert (shown.error, shown.prediction_id) == (never.error, never.prediction_id)
+
+
+def test_who_reports_over_http_is_in_the_record_by_pseudonym_and_without_a_token(server: Server) -> None:
+    predicted = server.predict(EXAMPLE).json["prediction_id"]
+    for _ in range(2):
+        reply = server.call("POST", "/outcomes", {"outcomes": [{**GOOD, "prediction_id": predicted}]})
+    assert reply.json["outcomes"][0]["status"] == "already-recorded"
+    with open_ledger(server.home, writes=False) as ledger:
+        asked, told = ledger.last(Kind.PREDICTION), ledger.last(Kind.OUTCOME)
+    assert asked is not None
+    assert told is not None
+    assert told.body["caller"] == asked.body["caller"] == {"issuer": "development"}
+
+
+def test_the_caller_of_a_report_is_told_as_predictions_tell_it(tmp_path: Path) -> None:
+    key = b"k" * 32
+    sent = Caller("https://ehr.example", "Dr. Subject", "", frozenset(), jti="one-token")
+    with years(own(tmp_path)) as held:
+        held.at(0).asked("a")
+        record(held.ledger, outcomes_request(body(GOOD)), caller=Recorder(held.ledger, key).reporter(sent))
+        (stored,) = held.ledger.records(Kind.OUTCOME)
+    assert stored.body["caller"] == {"issuer": "https://ehr.example", "subject": pseudonym(key, "Dr. Subject")}

@@ -194,6 +194,7 @@ def test_the_start_and_the_stop_of_a_service_are_records(tmp_path: Path) -> None
     assert kinds == [Kind.SERVICE_STARTED, Kind.SERVICE_STOPPED] * 2
     assert [one.body["before"] for one in started] == ["first-start", "stopped"]
     assert [(one.body["database"], one.body["checkpoint_records"]) for one in configured] == [("sqlite", 1000)]
+    assert configured[0].body["checkpoint_folder"] == str(home.checkpoints)
     assert started[0].body["digest"] == trained_bundle().digest
     assert started[0].body["runtime_facts"]["libraries"]["numpy"] == np.__version__
 

@@ -22,6 +22,7 @@ from serving.front import Front
 from serving.noted import NOTED, note
 from serving.recorded import Recorder
 from serving.shadow import Shadow, open_shadow
+from serving.started import VARIABLE, told
 from serving.trust.gatekeeper import Gatekeeper
 from serving.trust.settings import Trust
 from tests.serving.builders import (
@@ -127,6 +128,16 @@ def test_the_shadow_that_is_named_is_opened_and_the_live_one_is_never_its_own(ho
     write_shadow(home, None)
     assert open_shadow(home, Kept(), Counts()) is None
     assert read_live(home).digest == prior_bundle().digest
+
+
+def test_a_shadow_stands_beside_the_bundle_that_the_service_started_with_whatever_was_promoted_since(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, told(read_live(home))[VARIABLE])
+    promote(home, trained_bundle(), "2")
+    found = open_shadow(home, Kept(), Counts())
+    assert found is not None
+    assert found.champion == prior_bundle().digest
 
 
 def test_a_shadow_that_was_altered_is_not_used_and_is_counted(home: Home, caplog: pytest.LogCaptureFixture) -> None:

@@ -7,15 +7,20 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from audit import history
+from audit.events import Kind
+from audit.ledger import open_ledger
 from features import bundle
 from features.errors import BundleError, LedgerError, StoreError, UsageError
 from features.home import MODEL_NAME, Home, Live, read_live, write_live
 from serving import run
-from serving.store import open_live
+from serving.started import VARIABLE, told
+from serving.store import open_live, open_served
 from tests.serving.builders import EXAMPLE, Server, make_live, prior_bundle, promote, trained_bundle
 
 pytestmark = pytest.mark.slow
@@ -184,6 +189,57 @@ def test_a_worker_that_dies_is_replaced(start: Callable[..., Server]) -> None:
     assert wait_until(lambda: server.workers() not in ([before], []))
     assert server.predict(EXAMPLE).status == 200
     assert server.process.poll() is None
+
+
+def served(server: Server, calls: int = 20) -> set[str]:
+    """The versions that answer; of two workers either is asked."""
+    return {str(server.predict(EXAMPLE).json["model"]["version"]) for _ in range(calls)}
+
+
+def test_a_worker_that_dies_after_a_promotion_is_replaced_by_one_with_the_version_that_the_service_started_with(
+    place: Place, start: Callable[..., Server]
+) -> None:
+    """One start on record, so one version answers until the next one, from each of the workers."""
+    server = start(2).wait_until_ready()
+    promote(place.home, trained_bundle(), "2")
+    before = server.workers()
+    for one in before:
+        os.kill(one, signal.SIGKILL)
+        assert wait_until(lambda one=one: len(server.workers()) == 2 and one not in server.workers())  # type: ignore[misc]
+    server.wait_until_ready()
+    assert served(server) == {"1"}
+    with open_ledger(place.home, writes=False) as ledger:
+        told_by = history.served_at(ledger, datetime.now(UTC))
+        answered = {str(one.body["bundle"]) for one in ledger.records(Kind.PREDICTION)}
+        assert len(list(ledger.records(Kind.SERVICE_STARTED))) == 1
+    assert answered == {told_by} == {prior_bundle().digest}
+    assert server.stop() == 0
+    with open_ledger(place.home, writes=False) as ledger:
+        stopped = ledger.last(Kind.SERVICE_STOPPED)
+    assert stopped is not None
+    assert stopped.body["digest"] == prior_bundle().digest
+    assert served(start().wait_until_ready(), 1) == {"2"}
+
+
+def test_a_worker_opens_the_bundle_that_its_service_started_with_and_says_where_it_left_the_store(
+    place: Place,
+) -> None:
+    began = read_live(place.home)
+    promote(place.home, trained_bundle(), "2")
+    environment = {"CRS_RISK_HOME": str(place.home.folder)}
+    assert open_served(environment).predictor.digest == trained_bundle().digest
+    assert open_served({**environment, **told(began)}).predictor.digest == prior_bundle().digest
+    shutil.rmtree(place.bundle.parent)
+    with pytest.raises(StoreError) as caught:
+        open_served({**environment, **told(began)})
+    assert str(caught.value) == (
+        "model store: version 1, which this service was started with, is not there any more; start the service again"
+    )
+
+
+def test_a_name_that_no_service_gave_is_refused_in_one_line(place: Place) -> None:
+    with pytest.raises(StoreError, match="it names no bundle"):
+        open_served({"CRS_RISK_HOME": str(place.home.folder), VARIABLE: '{"version": "1"}'})
 
 
 def test_sigterm_ends_everything_with_success(start: Callable[..., Server]) -> None:

@@ -56,6 +56,24 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         read(tmp_path / "none.toml")
 
 
+@pytest.mark.parametrize("text", ["test_share = 0.2\n", "", "test_share = 0.01\n"])
+def test_settings_that_test_courses_chose_are_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UsageError, match=r"^settings\.toml: test_share: more than tuned_test_share 0: .*run crs tune"):
+        read(written(tmp_path, f"{text}tuned_test_share = 0.0\n"))
+
+
+@pytest.mark.parametrize("share", [0.2, 0.1, 0.0])
+def test_settings_chosen_with_as_many_patients_locked_or_more_are_read(tmp_path: Path, share: float) -> None:
+    path = written(tmp_path, f"test_share = {share}\ntuned_test_share = 0.2\n")
+    assert read(path) == replace(Settings(), test_share=share)
+
+
+@pytest.mark.parametrize("text", ['"none"', "true", "[0.2]"])
+def test_a_share_of_tuning_that_is_no_number_is_named(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UsageError, match=r"settings\.toml: tuned_test_share: expected a float"):
+        read(written(tmp_path, f"tuned_test_share = {text}\n"))
+
+
 def test_settings_survive_their_json() -> None:
     changed = replace(Settings(), seed=5, rounds=9, intercept_sd=0.125)
     assert from_mapping(changed.to_json(), "json") == changed

@@ -58,6 +58,19 @@ def test_fewer_than_five_events_or_non_events_are_counted_and_not_judged(events:
     assert bool(found.metrics) is known
 
 
+@pytest.mark.parametrize(("patients", "known"), [(4, False), (5, True)])
+@pytest.mark.parametrize("kind", [0.0, 1.0])
+def test_rows_of_fewer_than_five_patients_are_not_judged_however_many(patients: int, known: bool, kind: float) -> None:
+    label, patient = np.full(60, 1 - kind), np.arange(60)
+    label[:20], patient[:20] = kind, np.arange(20) % patients
+    held = table(label, np.zeros(60), patient)
+    (found,) = [
+        one for one in judge(held, CRS_2, {"model": np.linspace(-1, 1, 60)[None]}, QUICK) if one.index_time == "all"
+    ]
+    assert (found.rows, found.events) == (60, int(label.sum()))
+    assert bool(found.metrics) is known
+
+
 def test_rows_without_a_label_or_a_score_are_left_out() -> None:
     label, score = np.tile([0.0, 1.0], 60), np.linspace(-1, 1, 120)
     label[:10], score[-20:] = np.nan, np.nan

@@ -3,22 +3,27 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from data.tables import Cohort
+from data.synthetic import SyntheticCohort
+from data.tables import Cohort, cohort_from_frames
 from features.bundle import Bundle
 from features.catalogue import Catalogue
 from features.errors import BundleError
+from features.outcomes import OUTCOME_KEYS
 from features.predict import Predictor
 from features.recalibration import Recalibration
+from tests.training.builders import plan_text
 from tests.training.conftest import TINY
 from training import change_plan
 from training.change_plan import Change, Criterion
 from training.gate import Verdict, Word, judge, kind_of
-from training.gate_flow import derived, share_of, test_share
+from training.gate_flow import Candidate, derived, share_of, test_share
 from training.gate_rows import samples
+from training.tracking import Registered
 from training.train import Trained, prior_only, with_golden
 
 # Its name is that of a question, not of a test.
@@ -54,6 +59,12 @@ def recalibrated(held: Predictor) -> Predictor:
     lines = {"single": Recalibration(shift=0.1)}
     moved = {key: replace(one, recalibration=lines) for key, one in held.bundle.calibration.items()}
     return Predictor(with_golden(replace(held.bundle, calibration=moved), held.catalogue), held.catalogue)
+
+
+def of_a_centre(made: SyntheticCohort) -> Cohort:
+    """The same courses under ids that are not those of synthetic ones."""
+    tables = (made.courses, made.observations, made.events)
+    return cohort_from_frames(*(one.assign(course_id="a-" + one["course_id"].astype(str)) for one in tables))
 
 
 def told(challenger: Predictor, champion: Predictor | None = None, **asked: Any) -> dict[Criterion, bool | None]:
@@ -134,6 +145,7 @@ def test_a_synthetic_model_never_replaces_one_of_real_courses(model: Predictor, 
     assert told(model, real(model))[Criterion.SYNTHETIC] is False
     assert told(model, real(model), demonstration=True)[Criterion.SYNTHETIC] is False
     assert told(model, rates)[Criterion.SYNTHETIC] is True
+    assert told(model, rates, demonstration=True)[Criterion.SYNTHETIC] is False
 
 
 def test_the_demonstration_is_for_synthetic_models_alone(model: Predictor, rates: Predictor) -> None:
@@ -149,6 +161,47 @@ def test_a_fitted_model_without_test_courses_cannot_be_judged(model: Predictor, 
     assert judge(model, None, None, PLAN).word is Word.UNJUDGED
     assert judge(rates, model, None, PLAN).word is Word.UNJUDGED
     assert judge(rates, None, None, PLAN).word is Word.PASS
+
+
+def test_synthetic_courses_say_nothing_of_a_model_of_real_ones(
+    model: Predictor, rates: Predictor, cohort: Cohort, made_up: SyntheticCohort
+) -> None:
+    for challenger, champion in ((real(model), None), (real(model), model), (rates, real(model))):
+        verdict = judge(challenger, champion, cohort, PLAN, 0.2)
+        assert verdict.word is Word.UNJUDGED  # and no refusal, which would stand for good
+        assert {one.code for one in verdict.reasons} == {Criterion.SYNTHETIC, Criterion.TEST_SET}
+        assert "SYNTHETIC" in verdict.reasons[0].text
+    theirs = judge(real(model), None, of_a_centre(made_up), PLAN, 0.2)
+    for verdict in (theirs, judge(model, None, cohort, PLAN, 0.2), judge(rates, model, cohort, PLAN, 0.2)):
+        assert [one.met for one in verdict.checks if one.code is Criterion.SYNTHETIC] == [True]
+        assert Criterion.COVERAGE in {one.code for one in verdict.checks}
+
+
+def test_an_outcome_that_either_was_fitted_on_and_no_test_course_has_a_label_of_cannot_be_judged(
+    model: Predictor, rates: Predictor, cohort: Cohort, made_up: SyntheticCohort, tmp_path: Path
+) -> None:
+    path = tmp_path / "plan.toml"
+    path.write_text(plan_text(("test-set",), draws=10, calibration_draws=2, fewest_events=1))
+    plan, graded = change_plan.read(path), made_up.events["event"].eq("crs_grade")
+    bare = cohort_from_frames(made_up.courses, made_up.observations, made_up.events[~graded])
+    lost = {key for key in OUTCOME_KEYS if key.startswith("crs") and model.bundle.fitted(key)}
+    assert lost
+    for challenger, champion in ((model, None), (model, rates), (rates, model)):
+        assert judge(challenger, champion, cohort, plan).word is Word.PASS
+        verdict = judge(challenger, champion, bare, plan)
+        assert (verdict.word, {one.outcome for one in verdict.reasons}) == (Word.UNJUDGED, lost)
+    assert judge(rates, None, bare, plan).word is Word.PASS
+
+
+def test_subgroups_too_small_to_be_judged_are_named_in_a_note(model: Predictor, cohort: Cohort) -> None:
+    verdict = judge(model, None, cohort, PLAN, 0.2, notes=["a note"])
+    compared = {(one.outcome, one.group) for one in verdict.checks if one.code is Criterion.SUBGROUP}
+    told = [note.split(": subgroups too small to be judged: ") for note in verdict.small]
+    axes = [(outcome, *axis.split(": ")) for outcome, text in told for axis in text.split("; ")]
+    named = {(outcome, f"{axis}: {name}") for outcome, axis, names in axes for name in names.split(", ")}
+    assert ("crs_1plus", "sex: unknown") in named
+    assert named.isdisjoint(compared)
+    assert verdict.to_json()["notes"] == ["a note", *verdict.small]
 
 
 def test_both_answer_the_same_rows_each_by_its_own_columns(model: Predictor, rates: Predictor, cohort: Cohort) -> None:
@@ -177,11 +230,8 @@ def test_a_verdict_is_plain_json_with_its_plan_and_every_figure(model: Predictor
     verdict = judge(model, None, cohort, PLAN, 0.2, notes=["a note"])
     body = json.loads(json.dumps(verdict.to_json(), allow_nan=False))
     assert (body["plan_digest"], body["digest"], body["champion"]) == (PLAN.digest, model.digest, "")
-    assert (body["verdict"], body["notes"], len(body["figures"])) == (
-        str(verdict.word),
-        ["a note"],
-        len(verdict.checks),
-    )
+    assert (body["verdict"], body["notes"]) == (str(verdict.word), ["a note", *verdict.small])
+    assert len(body["figures"]) == len(verdict.checks)
     assert {one["code"] for one in body["figures"]} >= {"ceiling", "slope", "published-overall", "base-rate"}
 
 
@@ -225,3 +275,21 @@ def test_test_courses_are_graded_as_the_bundle_learnt(model: Predictor) -> None:
     assert derived(model.bundle) is False
     graded = with_about(model, trained_on={"grading": {"crs_grade": "ASTCT-2019, derived from charted signs"}})
     assert derived(graded.bundle) is True
+
+
+def test_test_courses_are_graded_as_the_last_recalibration_was(model: Predictor) -> None:
+    charted, signs = (
+        {"grading": {"crs_grade": text}} for text in ("ASTCT-2019", "not stated, derived from charted signs")
+    )
+    for before, last, expected in ((charted, signs, True), (signs, charted, False)):
+        again = with_about(model, trained_on=before, recalibrations=[{"data": before}, {"data": last}])
+        assert derived(again.bundle) is expected
+
+
+def test_a_version_without_data_is_judged_by_the_courses_and_grading_of_the_champion(
+    model: Predictor, rates: Predictor
+) -> None:
+    version = Registered("run", "2", rates.digest)
+    assert Candidate(version, rates, model, None).learner is model
+    assert Candidate(version, model, rates, None).learner is model
+    assert Candidate(version, rates, None, None).learner is rates

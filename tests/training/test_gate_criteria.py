@@ -18,6 +18,7 @@ from training.gate_criteria import (
     all_checks,
     calibration,
     ceiling,
+    not_compared,
     shown,
     subgroup,
     unless_worse,
@@ -210,12 +211,14 @@ def test_worse_than_the_published_rate_is_refused_and_as_good_is_not(risk: Array
     assert not {Criterion.PUBLISHED, Criterion.BASE_RATE} & failing(sample(np.zeros(600), away, label, rivals=none))
 
 
-def test_a_group_with_too_few_events_is_not_compared(risk: Array) -> None:
+def test_a_group_with_too_few_events_is_not_compared_and_named_without_its_count(risk: Array) -> None:
     label = drawn(risk)
     few = np.isin(np.arange(len(risk)) // 2, np.flatnonzero(label[::2])[: NUMBERS.fewest_group_events - 1])
     one = sample(risk, risk, label, groups={"site": np.where(few, "small", "other")})
     named = {check.group for check in all_checks(judged(one)) if check.code is Criterion.SUBGROUP}
     assert named == {"site: other"}
+    assert not_compared(judged(one)) == [f"{one.outcome}: subgroups too small to be judged: site: small"]
+    assert not_compared(judged(replace(one, groups={"site": np.full(len(risk), "only")}))) == []
 
 
 # Too few courses

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from audit.access import system_user
 from audit.events import Kind
 from features.errors import DataError
 from tests.training.watched import Years, own, years
@@ -48,6 +49,15 @@ def test_every_row_is_taken_by_itself_and_counted_by_rule(held: Years, tmp_path:
     first, second = (one.body for one in held.ledger.records(Kind.OUTCOME))
     assert first["crs_grade"] == 2
     assert (second["hours"], second["tocilizumab_hours"], second["complete"]) == (480.0, 41.5, False)
+
+
+def test_an_imported_outcome_names_the_user_of_the_system_who_imported_it(
+    held: Years, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOGNAME", "dr.innocent")
+    take(held.ledger, read(csv(tmp_path, "a,yes,,2,ASTCT-2019,30,no,")))
+    (one,) = (one.body for one in held.ledger.records(Kind.OUTCOME))
+    assert one["by"] == system_user() != "dr.innocent"
 
 
 def test_the_report_names_the_rule_and_the_column_and_no_value(held: Years, tmp_path: Path) -> None:

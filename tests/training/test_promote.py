@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from typer.testing import CliRunner
 
+import crs as command
 from audit import dsse, manifest
 from audit.events import Kind
 from audit.keys import SigningKey
@@ -235,6 +237,37 @@ def test_the_demonstration_approves_by_itself_what_is_synthetic_and_only_that(ow
     assert given == list(change_plan.read().items[change_plan.Change.DEMONSTRATION].approvers)
 
 
+def test_the_demonstration_replaces_nothing_that_people_approved(
+    own_home: OwnHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Published rates neither, nor a synthetic model; and it says so before it trains."""
+    home = own_home()
+    live = make_live(home, "2")
+    with pytest.raises(GateError, match=r"crs demo: .* people approved.*; use a home of its own: CRS_RISK_HOME=FOLDER"):
+        gate_flow.promoted(home, Request("1", demonstration=True), quiet)
+    assert read_live(home) == live
+    assert told(home, *CHANGES) == [("model.activated", "2")]
+    monkeypatch.setenv("CRS_RISK_HOME", str(home.folder))
+    monkeypatch.setattr("training.flows.synthesise", lambda *_: pytest.fail("it went on"))
+    done = CliRunner().invoke(command.app, ["demo", "--port", "0"])
+    assert isinstance(done.exception, GateError)
+    make_live(home, "1")
+    with pytest.raises(GateError, match="people approved"):
+        promotion_verbs.check_demonstration(home)
+
+
+def test_the_demonstration_replaces_what_it_made_live_itself(own_home: OwnHome) -> None:
+    home = own_home()
+    promotion_verbs.check_demonstration(home)
+    gate_flow.promoted(home, Request("1", demonstration=True), quiet)
+    promotion_verbs.check_demonstration(home)
+    make_live(home, "2")
+    with pytest.raises(GateError, match="people approved"):
+        promotion_verbs.check_demonstration(home)
+    assert roll_back(home).version == "1"
+    promotion_verbs.check_demonstration(home)
+
+
 def test_other_courses_named_at_promotion_are_judged_and_need_approvals_of_their_own(
     own_home: OwnHome, tmp_path: Path
 ) -> None:
@@ -449,6 +482,9 @@ setattr(place, name, killed)
 gate_flow.promoted(Home(Path(home)), gate_flow.Request("1"), print)
 """
 BEFORE_THE_CHANGE = [
+    ("versions", "mark", "before"),
+    ("versions", "mark", "after"),
+    ("versions", "add_document", "after"),
     ("promote", "_verified", "before"),
     ("promote", "_into_store", "before"),
     ("shutil", "copytree", "half"),
@@ -459,7 +495,7 @@ FROM_THE_CHANGE_ON = [
     ("Ledger", "append", "after"),
     ("promote", "write_live", "before"),
     ("promote", "write_live", "after"),
-    ("versions", "mark", "after"),
+    ("versions", "make_champion", "before"),
     ("tracking", "set_champion", "before"),
     ("tracking", "set_champion", "after"),
 ]
@@ -531,6 +567,58 @@ def test_killed_after_the_ledger_the_next_run_finishes_it_once(
     assert told(home, *CHANGES) == [("model.activated", "2"), ("model.activated", "1")]
     assert roll_back(home).version == "2"
     all_say(home, registry, "2")
+
+
+class StoppedError(Exception):
+    """A stop between the ledger and MLflow."""
+
+
+@pytest.fixture
+def stopped(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[], object]], None]:
+    def run(name: str, act: Callable[[], object]) -> None:
+        def stop(*_: Any, **__: Any) -> None:
+            raise StoppedError
+
+        with monkeypatch.context() as patched:
+            patched.setattr(versions, name, stop)
+            with pytest.raises(StoppedError):
+                act()
+
+    return run
+
+
+@pytest.mark.parametrize("name", ["mark", "add_document"])
+def test_a_verdict_that_a_stop_kept_from_mlflow_is_shown_there_when_it_is_used(
+    own_home: OwnHome, registry: Registry, stopped: Callable[[str, Callable[[], object]], None], name: str
+) -> None:
+    home = own_home()
+    for left in registry.home.artifacts.rglob("gate.json"):
+        left.unlink()  # the homes of these tests share their artifacts
+    stopped(name, lambda: gate_flow.gate(home, Request("1"), quiet))
+    with pytest.raises(GateError, match="0 of 2 people have approved"):
+        gate_flow.promoted(home, Request("1"), quiet)
+    assert told(home, Kind.MODEL_EVALUATED) == [("model.evaluated", "1")]
+    found = tags(home, "1")
+    assert (found["gate.verdict"], found["gate.kind"], found["gate.champion"]) == ("pass", "first-model", "none")
+    assert found["gate.plan"] == change_plan.read().digest
+    with tracking.store(home) as client, open_ledger(home, writes=False) as ledger:
+        run, verdict = versions.named(home, "1").run_id, ledger.last(Kind.MODEL_EVALUATED)
+        document = json.loads(Path(client.download_artifacts(run, "gate.json")).read_text())
+    assert verdict is not None
+    assert document == {"sequence": verdict.sequence, **verdict.body}
+
+
+def test_an_approval_that_a_stop_kept_from_mlflow_is_shown_there_before_the_version_is_live(
+    own_home: OwnHome, stopped: Callable[[str, Callable[[], object]], None]
+) -> None:
+    home = own_home()
+    gate_flow.gate(home, Request("1"), quiet)
+    gate_flow.approve(home, "1", PEOPLE[0], "owner", "reviewed")
+    stopped("mark", lambda: gate_flow.approve(home, "1", PEOPLE[1], "owner", "reviewed"))
+    stopped("mark", lambda: gate_flow.promoted(home, Request("1"), quiet))
+    assert not home.live.exists()
+    assert gate_flow.promoted(home, Request("1"), quiet).version == "1"
+    assert tags(home, "1")["gate.approvals"] == "Ada Example (owner); Bo Example (owner)"
 
 
 def test_any_verb_that_changes_what_is_live_finishes_it(

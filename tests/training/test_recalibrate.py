@@ -174,8 +174,26 @@ def test_without_any_outcome_that_can_be_judged_there_is_no_new_version(parent: 
 
 
 def test_the_courses_that_trained_it_do_not_recalibrate_it(trained: Trained, cohort: Cohort) -> None:
-    with pytest.raises(UsageError, match="trained on this very cohort"):
+    with pytest.raises(UsageError, match="learnt from this very cohort"):
         made_of(trained.bundle, cohort, ask())
+
+
+def test_the_courses_that_recalibrated_it_do_not_do_so_again(
+    made: Trained, sloped: Trained, local: Cohort, cohort: Cohort
+) -> None:
+    for version in (made, sloped):
+        for seen_before in (local, cohort):
+            with pytest.raises(UsageError, match="learnt from this very cohort; recalibrate on courses that it has"):
+                made_of(version.bundle, seen_before, ask(Method.SLOPE))
+
+
+def test_the_training_part_of_a_cohort_that_recalibrated_it_does_not_do_so_again(
+    parent: Bundle, local: Cohort, cohort: Cohort
+) -> None:
+    first = made_of(parent, local, ask(source="of the whole")).bundle
+    for again in (ask(source="of the whole"), ask(source=cohort.fingerprint)):
+        with pytest.raises(UsageError, match="learnt from this very cohort"):
+            made_of(first, drawn_cohort(60, 14), again)
 
 
 # Intervals and bands

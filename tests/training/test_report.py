@@ -13,6 +13,7 @@ import pytest
 
 from data.tables import Cohort
 from features.catalogue import Catalogue
+from features.errors import UsageError
 from features.home import Home
 from features.predict import Predictor
 from tests.training.conftest import TINY, Registry
@@ -24,6 +25,7 @@ from training.effects import CLOCK, PRIOR, mean_effects
 from training.evaluate import Result
 from training.evaluation_flow import DOCUMENT, ITEMS, PAGE, RESULTS, Request
 from training.metrics import Estimate
+from training.overlap import HERE
 from training.report import page
 from training.report_document import exported, flow, in_time
 from training.report_html import FIXED, estimate, number
@@ -172,6 +174,55 @@ def test_the_run_in_mlflow_holds_page_document_items_and_results(written: tuple[
         held = {one.path for one in client.list_artifacts(run.info.run_id)}
     assert {PAGE, DOCUMENT, ITEMS, RESULTS} <= held
     assert run.data.params["design"] == "external"
+
+
+# Where it is written
+
+
+def asked(out: str | None, report: str | None) -> Request:
+    """An evaluation of a cohort that is not there."""
+    files = [None if name is None else Path(name) for name in (out, report)]
+    return Request(Path("/nowhere"), Design.EXTERNAL, Split(1), out=files[0], report=files[1])
+
+
+@pytest.mark.parametrize(
+    ("out", "report", "place"),
+    [
+        ("few.json", "few.html", "--out, --report"),
+        ("a/../tripod.json", "few.html", "--out, --report"),
+        ("few.html", "few.html", "--out, --report"),
+        (None, "tripod.html", "--out, --report"),
+        (None, "only.json", "--report"),
+        (None, "page", "--report"),
+    ],
+)
+def test_documents_that_would_be_lost_are_refused_before_any_work(
+    out: str | None, report: str | None, place: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError) as refused:
+        evaluation_flow.evaluate(Home(tmp_path), asked(out, report), TINY, None)
+    assert refused.value.place == place
+
+
+def test_each_document_has_a_file_of_its_own() -> None:
+    held = {str(path): name for path, name in evaluation_flow.files_of(asked("few.json", "page.html")).items()}
+    assert held == {"few.json": RESULTS, "page.html": PAGE, "page.json": DOCUMENT, "tripod.json": ITEMS}
+    assert evaluation_flow.files_of(asked(None, None)) == {}
+
+
+def test_results_and_the_pages_document_are_both_kept(
+    written: tuple[Path, Home, list[Result]], body: dict[str, Any]
+) -> None:
+    results = json.loads((written[0] / "results.json").read_text())
+    assert len(results) == len(written[2])
+    assert body["format"] == 1
+
+
+def test_a_page_says_first_that_the_courses_may_have_been_seen(text: str, body: dict[str, Any]) -> None:
+    visible = re.sub(r"<[^>]+>", "", text.split("<h1>")[0])
+    assert body["caution"] == HERE
+    assert f"CAUTION: {HERE}" in visible
+    assert "CAUTION" not in page({**body, "caution": ""})
 
 
 # Parts

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from audit.access import system_user
 from audit.events import Kind
 from audit.ledger import open_ledger
 from features import catalogue
@@ -130,7 +131,7 @@ def test_nothing_scored_is_nothing_to_compare(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_comparison_is_a_run_in_mlflow(own_home: OwnHome) -> None:
+def test_a_comparison_is_a_run_in_mlflow_and_a_look_on_record(own_home: OwnHome) -> None:
     from training import tracking
 
     home = own_home()
@@ -142,6 +143,10 @@ def test_a_comparison_is_a_run_in_mlflow(own_home: OwnHome) -> None:
             [client.get_experiment_by_name(tracking.EXPERIMENT).experiment_id],  # type: ignore[union-attr]
             "attributes.run_name = 'shadow version 2 beside 1'",
         )
+    with open_ledger(home, writes=False) as ledger:
+        access = ledger.last(Kind.ACCESS)
+    assert access is not None
+    assert access.body == {"verb": "shadow-compare", "by": system_user()}
     difference = body["outcomes"][CRS_2]["figures"]["auroc"]["difference"]
     assert found.data.metrics["crs_2plus.auroc.difference.low"] == pytest.approx(difference["low"])
     assert found.data.params["challenger_digest"] == CHALLENGER

@@ -21,7 +21,7 @@ from features.errors import DataError, UsageError
 from features.home import Home
 from tests.real_data import ROOT
 from tests.training.conftest import SMALL
-from training import config, search, tracking, tune
+from training import config, flows, search, tracking, tune
 from training.diagnose import Override
 from training.search_space import LOG, Bounds, Space
 from training.tune import Request
@@ -100,6 +100,15 @@ def test_the_written_settings_are_read_as_they_were_found(done: Done, tmp_path: 
     changed = {key for key, value in done.best.to_json().items() if value != QUICK.to_json()[key]}
     assert changed <= set(Space.__slots__)
     assert changed == set() or SPACE.place(done.best) != {}
+
+
+def test_the_written_settings_lock_no_more_patients_than_the_search_did(done: Done, tmp_path: Path) -> None:
+    text, path = done.document.decode(), tmp_path / "settings.toml"
+    share = f"test_share = {QUICK.test_share}\n"
+    assert text.count(share) == 2
+    path.write_text(text.replace(f"\n{share}", f"\ntest_share = {QUICK.test_share + 0.1}\n"), encoding="utf-8")
+    with pytest.raises(UsageError, match="test_share: more than tuned_test_share"):
+        config.read(path)
 
 
 def test_mlflow_shows_one_run_and_below_it_each_trial(done: Done, cohort_folder: Path) -> None:
@@ -215,7 +224,7 @@ def test_no_locked_patient_is_ever_seen(
         if len(seen) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(tune, "check_data", looks)
+    monkeypatch.setattr(flows, "check_data", looks)
     monkeypatch.setattr(tune, "recipe_for", looks)
     with pytest.raises(KeyboardInterrupt):
         tuned(Home(tmp_path), cohort_folder, tmp_path / "settings.toml")
@@ -305,7 +314,7 @@ def test_a_refused_cohort_is_not_searched_unless_somebody_answers_for_it(
         given.append(words[-1])
         raise DataError("diagnose", "one finding refuses these data")
 
-    monkeypatch.setattr(tune, "check_data", refuses)
+    monkeypatch.setattr(flows, "check_data", refuses)
     with pytest.raises(DataError, match="refuses these data"):
         tuned(Home(tmp_path / "home"), cohort_folder, tmp_path / "settings.toml")
     assert given == [ANSWERED]
