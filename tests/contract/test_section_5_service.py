@@ -304,9 +304,12 @@ def test_line_5_3_14_an_answer_that_comes_too_late_is_503_and_never_no_card(hosp
 def test_line_5_3_15_each_line_of_the_log_is_a_json_object_with_the_parts_of_the_call(hospital: Hospital) -> None:
     hospital.ask(VIEW, call(prefetch=prefetch(1)))
     hospital.ask(VIEW, call())
+    # The line is written after the answer has left, and read from a pipe.
+    deadline = time.monotonic() + 10
+    while [one["status"] for one in (calls := logged_calls(hospital))[-1:]] != [412] and time.monotonic() < deadline:
+        time.sleep(0.05)
     lines = [json.loads(line) for line in hospital.server.printed.splitlines() if line.startswith("{")]
     assert all({"time", "level", "logger", "message"} <= set(one) for one in lines)
-    calls = [one for one in lines if one.get("route") == VIEW]
     assert {(one["method"], one["status"], one["note"]) for one in calls[-2:]} == {
         ("POST", 200, ""),
         ("POST", 412, "data-missing"),
@@ -342,6 +345,12 @@ def test_line_5_3_21_alive_is_not_ready_while_the_ledger_cannot_be_written(hospi
     assert (ready.status, ready.json["error"]["code"], alive) == (503, "not-ready", 200)
     assert until(hospital, 200).status == 200
     assert hospital.ask("/predict", EXAMPLE).status == 200
+
+
+def logged_calls(hospital: Hospital) -> list[dict[str, Any]]:
+    """What the log says of calls of that service so far."""
+    lines = [json.loads(line) for line in hospital.server.printed.splitlines() if line.startswith("{")]
+    return [one for one in lines if one.get("route") == VIEW]
 
 
 def until(hospital: Hospital, status: int) -> Reply:
