@@ -306,8 +306,9 @@ def test_line_5_3_15_each_line_of_the_log_is_a_json_object_with_the_parts_of_the
     hospital.ask(VIEW, call())
     # The line is written after the answer has left, and read from a pipe.
     deadline = time.monotonic() + 10
-    while [one["status"] for one in (calls := logged_calls(hospital))[-1:]] != [412] and time.monotonic() < deadline:
+    while not answered_last(hospital, 412) and time.monotonic() < deadline:
         time.sleep(0.05)
+    calls = logged_calls(hospital)
     lines = [json.loads(line) for line in hospital.server.printed.splitlines() if line.startswith("{")]
     assert all({"time", "level", "logger", "message"} <= set(one) for one in lines)
     assert {(one["method"], one["status"], one["note"]) for one in calls[-2:]} == {
@@ -351,6 +352,10 @@ def logged_calls(hospital: Hospital) -> list[dict[str, Any]]:
     """What the log says of calls of that service so far."""
     lines = [json.loads(line) for line in hospital.server.printed.splitlines() if line.startswith("{")]
     return [one for one in lines if one.get("route") == VIEW]
+
+
+def answered_last(hospital: Hospital, status: int) -> bool:
+    return [one["status"] for one in logged_calls(hospital)[-1:]] == [status]
 
 
 def until(hospital: Hospital, status: int) -> Reply:
