@@ -10,6 +10,7 @@ from typing import Any
 
 from data.tables import Cohort
 from features.home import Home
+from training.recalibration_facts import seen
 from training.reporting_facts import data_of
 
 HERE = "the version learnt from this very cohort; these figures say nothing of new courses"
@@ -29,7 +30,7 @@ def caution(about: Mapping[str, Any], cohort: Cohort, names: Iterable[str], fold
 
 def trained_here(about: Mapping[str, Any], cohort: Cohort) -> bool:
     """Whether a version was trained or recalibrated on this cohort, or on all of it but its locked patients."""
-    return any(cohort.fingerprint in (one["fingerprint"], one.get("source_fingerprint")) for one in data_of(about))
+    return cohort.fingerprint in seen(about)
 
 
 def folders_of(home: Home, about: Mapping[str, Any], run_id: str, uri: str | None) -> set[str]:

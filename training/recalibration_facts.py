@@ -12,7 +12,7 @@ from training.config import Settings
 from training.diagnose import Override
 from training.evaluate import Result, to_json
 from training.recalibration_fit import Method
-from training.reporting_facts import of_training, updating
+from training.reporting_facts import data_of, of_training, updating
 from training.tripod import reporting
 
 CHANGE = "recalibration"
@@ -83,9 +83,8 @@ def _trained_on(before: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str,
 
 def seen(about: Mapping[str, Any]) -> frozenset[str]:
     """Fingerprints of every cohort that a version learnt from, and of the whole cohorts of which those were a part."""
-    data = [about["trained_on"], *(one["data"] for one in about.get("recalibrations", ()))]
-    held = {one.get(name) for one in data for name in ("fingerprint", "source_fingerprint")}
-    return frozenset(held - {"", None})
+    held = {one.get(name, "") for one in data_of(about) for name in ("fingerprint", "source_fingerprint")}
+    return frozenset(held - {""})
 
 
 def card_of(parent: Bundle, about: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Ledgers for the tests, with a clock that is set by hand."""
 
+import threading
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -53,3 +54,18 @@ def fill(ledger: Ledger, count: int, kind: Kind = Kind.PREDICTION) -> list[Recei
 
 def body(place: int) -> dict[str, Any]:
     return {"probability": place / 7, "place": place}
+
+
+def write_side_by_side(deployment: Deployment, records: int) -> None:
+    """Three threads, each with the ledger opened for itself, append so many records each."""
+
+    def write(name: str) -> None:
+        with deployment.open() as ledger:
+            for place in range(records):
+                ledger.append(Kind.PREDICTION, {}, f"{name}-{place}")
+
+    threads = [threading.Thread(target=write, args=(name,)) for name in ("a", "b", "c")]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()

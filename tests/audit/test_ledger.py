@@ -20,7 +20,7 @@ from audit.note import read
 from audit.store import Store
 from audit.verify import verify
 from features.errors import LedgerError
-from tests.audit.builders import START, Deployment, body, fill
+from tests.audit.builders import START, Deployment, body, fill, write_side_by_side
 
 
 def test_what_is_appended_is_read_back_in_its_order(deployment: Deployment) -> None:
@@ -160,16 +160,7 @@ def test_a_ledger_from_before_this_guard_gets_it_when_it_is_opened_for_writing(s
 
 
 def test_writers_side_by_side_share_one_chain(deployment: Deployment) -> None:
-    def write(name: str) -> None:
-        with deployment.open() as ledger:
-            for place in range(10):
-                ledger.append(Kind.PREDICTION, {}, f"{name}-{place}")
-
-    threads = [threading.Thread(target=write, args=(name,)) for name in ("a", "b", "c")]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
+    write_side_by_side(deployment, 10)
     with deployment.open(writes=False) as ledger:
         rows = list(ledger.stored())
     assert sum(row.kind == "prediction" for row in rows) == 30

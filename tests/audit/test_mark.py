@@ -22,7 +22,7 @@ from audit.tree import Frontier, leaf_hash
 from audit.verify import verify
 from features.errors import LedgerError
 from features.home import Home
-from tests.audit.builders import Deployment, fill
+from tests.audit.builders import Deployment, fill, write_side_by_side
 from tests.audit.tampering import fitted, rewritten
 
 #: Of the ledger below: its first record, the checkpoint over it, ten answers, a checkpoint.
@@ -220,16 +220,7 @@ def test_what_is_remembered_never_goes_back_whoever_writes_at_once(small: Deploy
 def test_services_side_by_side_remember_what_was_signed_last(deployment: Deployment) -> None:
     deployment.settings = replace(deployment.settings, records=3)
 
-    def write(name: str) -> None:
-        with deployment.open() as ledger:
-            for place in range(12):
-                ledger.append(Kind.PREDICTION, {}, f"{name}-{place}")
-
-    threads = [threading.Thread(target=write, args=(name,)) for name in ("a", "b", "c")]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
+    write_side_by_side(deployment, 12)
     rows, held = stored(deployment), mark.read(deployment.home)
     assert sum(row.kind == Kind.PREDICTION for row in rows) == 36
     assert held is not None
