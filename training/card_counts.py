@@ -1,9 +1,14 @@
-"""Counts of a training as its card may tell them: no small one, and none from which a small one could be worked out."""
+"""Counts of a training as card and manifest may tell them: none from which a small one could be worked out."""
+
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from training.evaluate import Result, to_json
 from training.evaluation_policy import evaluation_policy
+from training.suppress import rounded
 from training.table import Table
 
 #: How a reason that counts the courses with, and without, an outcome ends.
@@ -28,6 +33,14 @@ def told(courses: int, having: int, others: int) -> int | str:
     if 0 < having < smallest:
         return f"fewer than {smallest}"
     return f"all but fewer than {smallest}" if 0 < others < smallest else courses
+
+
+def exported(results: Iterable[Result]) -> list[dict[str, Any]]:
+    """Results as JSON, rows and events rounded to a multiple of the smallest count that may be told."""
+    base = evaluation_policy().smallest_count
+    return [
+        {**one, "rows": rounded(one["rows"], base), "events": rounded(one["events"], base)} for one in to_json(results)
+    ]
 
 
 def keys_seen(keys: NDArray[np.str_]) -> list[str]:

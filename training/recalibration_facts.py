@@ -7,10 +7,10 @@ from typing import Any
 
 from features.bundle import Bundle
 from training import checkout
-from training.card_counts import told, uncounted
+from training.card_counts import exported, told, uncounted
 from training.config import Settings
 from training.diagnose import Override
-from training.evaluate import Result, to_json
+from training.evaluate import Result
 from training.recalibration_fit import Method
 from training.reporting_facts import data_of, of_training, updating
 from training.tripod import reporting
@@ -51,7 +51,7 @@ def about_of(
         "settings": settings.recipe(),
         "outcomes": {key: dict(held) for key, held in learnt.items()},
         "left_as_they_were": dict(left),
-        "metrics": to_json(results),
+        "metrics": exported(results),
     }
     return {
         **before,

@@ -27,10 +27,10 @@ from training import baselines, checkout
 from training.assemble import assemble
 from training.bands import thresholds
 from training.bins import kept
-from training.card_counts import TOO_FEW, keys_seen, uncounted, with_outcome
+from training.card_counts import TOO_FEW, exported, keys_seen, uncounted, with_outcome
 from training.config import Settings
 from training.diagnose import Override
-from training.evaluate import Recipe, Result, judge, published, to_json
+from training.evaluate import Recipe, Result, judge, published
 from training.fit import Fitted, fit_outcome, milder_signal
 from training.memory import give_back
 from training.reporting_facts import of_training
@@ -254,7 +254,7 @@ def _about(
         "trained_on": dict(data),
         "overrides": [one.to_json() for one in overrides],
         "settings": settings.recipe(),
-        "metrics": to_json(results),
+        "metrics": exported(results),
         "code_commit": checkout.commit(),
         "lock_digest": checkout.lock_digest(),
         "libraries": {library: version(library) for library in ("numpy", "xgboost-cpu", "scikit-learn", "pandas")},
@@ -293,5 +293,5 @@ def _card(
 
 
 def metrics_json(trained: Trained) -> str:
-    """The results as a JSON document."""
-    return json.dumps(to_json(trained.results), indent=1)
+    """The results as a JSON document, counts rounded as in the manifest."""
+    return json.dumps(exported(trained.results), indent=1)

@@ -7,7 +7,8 @@ import pytest
 
 from features.outcomes import OUTCOME_KEYS
 from tests.training.builders import CRS_2, QUICK, table
-from training.card_counts import keys_seen, told, uncounted, with_outcome
+from training.card_counts import exported, keys_seen, told, uncounted, with_outcome
+from training.evaluate import Result
 from training.recalibration_facts import card_of
 from training.train import Trained, why_not
 
@@ -54,6 +55,18 @@ def test_courses_with_an_outcome_are_counted_by_their_patients(patients: int, ex
 
 def test_keys_are_named_once_and_in_order() -> None:
     assert keys_seen(np.array(["b", "", "a", "b"])) == ["a", "b"]
+
+
+def test_rows_and_events_of_results_leave_rounded_so_that_no_difference_gives_a_small_count() -> None:
+    """All, and all but the treated: 62 - 60 would tell of two treated courses."""
+    held = [Result("crs_2plus", time, "model", rows, 31, {}) for time, rows in (("all", 62), ("untreated", 60))]
+    assert [(one["rows"], one["events"]) for one in exported(held)] == [(60, 30), (60, 30)]
+
+
+def test_manifest_of_a_trained_bundle_holds_rounded_counts_only(trained: Trained) -> None:
+    metrics = trained.bundle.about["metrics"]
+    assert [one["rows"] % 5 + one["events"] % 5 for one in metrics] == [0] * len(metrics)
+    assert any(one.rows % 5 for one in trained.results)
 
 
 def test_neither_card_nor_item_of_a_trained_bundle_counts_what_was_too_few(trained: Trained) -> None:
