@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import UsageError
+from training import checkout
 from training.diagnose_findings import CODES
 
 PLAN = Path(__file__).with_name("change-plan.toml")
@@ -39,6 +40,7 @@ class Criterion(StrEnum):
     DATA = "data-checks"
     SYNTHETIC = "synthetic"
     TEST_SET = "test-set"
+    LOOKS = "test-looks"
     COVERAGE = "coverage"
     CEILING = "ceiling"
     LOG_LOSS_OVERALL = "log-loss-overall"
@@ -58,7 +60,10 @@ class Criterion(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """The numbers by which criteria are judged; each is explained by its note in the plan."""
+    """The numbers by which criteria are judged; each is explained by its note in the plan.
+
+    most_looks: None where the plan states no limit; the only number that may be left out.
+    """
 
     seed: int
     draws: int
@@ -84,6 +89,7 @@ class Numbers:
     ceiling_start: float
     ceiling: float
     approvals: int
+    most_looks: int | None = None
 
 
 #: What a number may be, both ends inclusive; any other lies from 0 to 1.
@@ -100,6 +106,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "ceiling_start": (0.5, 1),
     "ceiling": (0.5, 1),
     "approvals": (2, 10),
+    "most_looks": (0, 1_000_000),
 }
 
 
@@ -116,12 +123,17 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class ChangePlan:
-    """digest: SHA-256 of the file's bytes. overrides: codes of data checks that an override may answer for."""
+    """digest: SHA-256 of the file's bytes, which `text` is in UTF-8. committed: as training.checkout says of them.
+
+    overrides: codes of data checks that an override may answer for.
+    """
 
     title: str
     digest: str
     overrides: frozenset[str]
     items: Mapping[Change, Item]
+    text: str
+    committed: bool | None
 
 
 def read(path: Path | None = None) -> ChangePlan:
@@ -129,7 +141,8 @@ def read(path: Path | None = None) -> ChangePlan:
     path = path or PLAN
     try:
         held = path.read_bytes()
-        body = tomllib.loads(held.decode("utf-8"))
+        text = held.decode("utf-8")
+        body = tomllib.loads(text)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(path.name, "the change plan cannot be read as TOML", "see docs/promotion.md") from error
     at = _At(path.name)
@@ -138,7 +151,23 @@ def read(path: Path | None = None) -> ChangePlan:
     items = at.below("item")
     items.closed(body["item"], set(Change))
     found = {kind: items.below(kind).item(body["item"][kind], numbers) for kind in Change}
-    return ChangePlan(at.text(body, "title"), sha256(held).hexdigest(), at.overrides(body["overrides"]), found)
+    return ChangePlan(
+        title=at.text(body, "title"),
+        digest=sha256(held).hexdigest(),
+        overrides=at.overrides(body["overrides"]),
+        items=found,
+        text=text,
+        committed=checkout.committed(path, held),
+    )
+
+
+def shipped_text(digest: str) -> str | None:
+    """The text of the shipped plan if its SHA-256 is this; None where the file is another by now, or is not there."""
+    try:
+        held = PLAN.read_bytes()
+    except OSError:
+        return None
+    return held.decode("utf-8") if sha256(held).hexdigest() == digest else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +222,8 @@ class _At:
     def numbers(self, body: Any, whole: bool) -> dict[str, float]:
         """Name -> value; all of them, or (whole is false) some that replace others."""
         types = {field.name: field.type for field in fields(Numbers)}
-        self.closed(body, set(types) if whole else set(), frozenset(types))
-        return {key: self.below(key).number(one, types[key] is int) for key, one in body.items()}
+        self.closed(body, set(types) - {"most_looks"} if whole else set(), frozenset(types))
+        return {key: self.below(key).number(one, types[key] is not float) for key, one in body.items()}
 
     def number(self, body: Any, integer: bool) -> float:
         self.closed(body, {"value", "note", "source"})
@@ -225,4 +254,6 @@ class _At:
             problem = "names that are nobody's may approve synthetic models only"
             raise UsageError(self.below("approvers").place, problem, 'require "synthetic" and set synthetic_only')
         numbers = Numbers(**{**shared, **own})  # type: ignore[arg-type]
+        if Criterion.LOOKS in required and numbers.most_looks is None:
+            raise UsageError(self.below("required").place, f"{Criterion.LOOKS} without a limit", "state most_looks")
         return Item(self.text(body, "what"), frozenset(map(Criterion, required)), numbers, only, approvers)

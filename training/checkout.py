@@ -1,4 +1,4 @@
-"""The code that a bundle was made by: its commit, and the lock of what is installed."""
+"""The code that a bundle was made by: its commit, and the lock of what is installed; whether a file is as committed."""
 
 import hashlib
 import subprocess
@@ -9,8 +9,16 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def commit() -> str:
     """The commit of the code, "+changes" where the checkout differs from it, "unknown" outside a checkout."""
-    head = _git("rev-parse", "HEAD")
-    return f"{head}{'+changes' if _git('status', '--porcelain') else ''}" if head else "unknown"
+    head = (_git(ROOT, "rev-parse", "HEAD") or b"").decode().strip()
+    return f"{head}{'+changes' if _git(ROOT, 'status', '--porcelain') else ''}" if head else "unknown"
+
+
+def committed(path: Path, held: bytes) -> bool | None:
+    """Whether these bytes are those of a file's latest commit; None where no git or no repository can say so."""
+    place = path.resolve()
+    if _git(place.parent, "rev-parse", "--git-dir") is None:
+        return None
+    return _git(place.parent, "cat-file", "blob", f"HEAD:./{place.name}") == held
 
 
 def lock_digest() -> str:
@@ -19,6 +27,10 @@ def lock_digest() -> str:
     return hashlib.sha256(lock.read_bytes()).hexdigest() if lock.exists() else ""
 
 
-def _git(*words: str) -> str:
-    done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else ""
+def _git(folder: Path, *words: str) -> bytes | None:
+    """What git answers there; None where it is not installed, or says that it cannot."""
+    try:
+        done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, check=False)
+    except OSError:
+        return None
+    return done.stdout if done.returncode == 0 else None

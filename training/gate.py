@@ -18,6 +18,7 @@ from features.errors import BundleError
 from features.outcomes import OUTCOME_KEYS
 from features.predict import Predictor, verify_golden
 from features.spec import Spec, full
+from training import gate_looks
 from training.change_plan import Change, ChangePlan, Criterion, Item
 from training.gate_criteria import Check, Judged, all_checks, not_compared
 from training.gate_intervals import Draws
@@ -37,7 +38,8 @@ class Word(StrEnum):
 class Verdict:
     """checks: all of them, required or not. required: those of the plan's item. courses, fingerprint: of the locked
     test courses; 0 and "" without any. share: of the patients that are locked. notes: what else to know. small: per
-    outcome, the subgroups too small to be judged; they stand among the notes in JSON.
+    outcome, the subgroups too small to be judged; they stand among the notes in JSON. looks: how many other bundles
+    were judged on the test courses before.
     """
 
     word: Word
@@ -52,6 +54,7 @@ class Verdict:
     checks: tuple[Check, ...]
     notes: tuple[str, ...] = ()
     small: tuple[str, ...] = ()
+    looks: int = 0
 
     @property
     def reasons(self) -> tuple[Check, ...]:
@@ -75,6 +78,7 @@ class Verdict:
             "test_courses": self.courses,
             "test_fingerprint": self.fingerprint,
             "test_share": self.share,
+            "test_looks": self.looks,
             "reasons": [_json(one) for one in self.reasons],
             "figures": [_json(one) | {"required": one.code in self.required} for one in self.checks],
             "superior": self.superior,
@@ -102,10 +106,12 @@ def judge(
     share: float = 0.0,
     demonstration: bool = False,
     notes: Sequence[str] = (),
+    looks: int = 0,
 ) -> Verdict:
     """The verdict on a challenger. champion: None where nothing is live. test: locked courses, None where none are.
 
-    demonstration: judge by the plan's item for crs demo. Linear algebra runs on one thread, for the same bits anywhere.
+    demonstration: judge by the plan's item for crs demo. looks: as in the verdict.
+    Linear algebra runs on one thread, for the same bits anywhere.
     """
     change = kind_of(challenger, champion, demonstration)
     item = plan.items[change]
@@ -113,7 +119,7 @@ def judge(
     sound = None if unsound(challenger, champion, test) else test
     with threadpool_limits(limits=1, user_api="blas"):
         figures, small = _figures(challenger, champion, sound, item)
-    checks = [*facts, *figures]
+    checks = [*facts, *gate_looks.checks(looks, item.numbers), *figures]
     return Verdict(
         word=word_of(checks, item.required),
         change=change,
@@ -127,6 +133,7 @@ def judge(
         checks=tuple(checks),
         notes=tuple(notes),
         small=tuple(small),
+        looks=looks,
     )
 
 

@@ -1,6 +1,5 @@
 """`crs gate`, `crs approve` and `crs promote`: judge a version, have two people approve it, then make it live."""
 
-import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from features.catalogue import load
 from features.errors import GateError, UsageError
 from features.home import BUNDLE_FOLDER, Home, Live
 from features.predict import Predictor
-from training import change_plan, model_events, promote, versions
+from training import change_plan, gate_looks, model_events, promote, verdict_mirror, versions
 from training.change_plan import ChangePlan
 from training.diagnose import Override, across_the_lock
 from training.gate import Verdict, Word, fitted, judge, kind_of
@@ -75,7 +74,7 @@ def gate(home: Home, request: Request, progress: Progress = print) -> Verdict:
     with promote.turn(home), open_ledger(home) as ledger:
         candidate = _candidate(home, ledger, request, progress)
         verdict, record = _judged(home, ledger, candidate, plan, request, progress)
-        _mark_verdict(home, candidate.registered, record, request.uri)
+        verdict_mirror.mark_verdict(home, candidate.registered, record, plan.text, request.uri)
     return verdict
 
 
@@ -92,8 +91,8 @@ def approve(home: Home, which: str, by: str, role: str, meaning: str, uri: str |
         item = plan.items[change_plan.Change(verdict.body["kind_of_change"])]
         model_events.approve(ledger, verdict, item, by, role, meaning)
         given = model_events.approvals(ledger, verdict)
-        _mark_verdict(home, registered, verdict, uri)
-        _mark_approvals(home, registered, given, uri)
+        verdict_mirror.mark_verdict(home, registered, verdict, plan.text, uri)
+        verdict_mirror.mark_approvals(home, registered, given, uri)
     return verdict, len(given)
 
 
@@ -114,8 +113,10 @@ def promoted(home: Home, request: Request, progress: Progress = print) -> Live:
             check_demonstration(ledger)
         verdict = _verdict(home, ledger, candidate, plan, request, progress)
         progress(f"verdict: {verdict.body['verdict']} ({verdict.body['kind_of_change']})")
+        if verdict.body["test_courses"]:
+            progress(gate_looks.told(verdict.body.get("test_looks")))
         given = _approved(ledger, verdict, plan, request)
-        _mark_approvals(home, candidate.registered, given, request.uri)
+        verdict_mirror.mark_approvals(home, candidate.registered, given, request.uri)
         reason = f"{verdict.body['kind_of_change']}: {verdict.body['verdict']}"
         return promote.activate(home, ledger, candidate.model.bundle, verdict, given, reason, request.uri, progress)
 
@@ -156,8 +157,10 @@ def _judged(
     test = _test_courses(home, candidate, share, request)
     if test is not None:
         progress(f"judging on {len(test)} locked test courses")
-    notes = [*notes, *_about_data(request)]
-    verdict = judge(candidate.model, candidate.champion, test, plan, share, request.demonstration, notes)
+    notes = [*notes, *_about_data(request), *_about_plan(plan)]
+    question = candidate.question(plan, request.demonstration)
+    looks = model_events.looks(ledger, question, test.fingerprint) if test is not None else 0
+    verdict = judge(candidate.model, candidate.champion, test, plan, share, request.demonstration, notes, looks)
     record = ledger.at(model_events.evaluated(ledger, candidate.registered.version, verdict))
     assert record is not None  # it was just recorded
     return verdict, record
@@ -217,6 +220,13 @@ def _about_data(request: Request) -> list[str]:
     return [f"judged on a cohort that was named: {request.cohort.resolve().name}"] if request.cohort else []
 
 
+def _about_plan(plan: ChangePlan) -> list[str]:
+    """What a reader should know of the plan's text: nothing where it is the committed one."""
+    if plan.committed is None:
+        return ["whether the change plan is the committed one is not known: there is no git, or no repository, here"]
+    return [] if plan.committed else ["the change plan is not the committed one; its text is kept beside the verdict"]
+
+
 def _verdict(
     home: Home, ledger: Ledger, candidate: Candidate, plan: ChangePlan, request: Request, progress: Progress
 ) -> Record:
@@ -227,7 +237,7 @@ def _verdict(
         _judged(home, ledger, candidate, plan, request, progress)
         found = model_events.standing_verdict(ledger, question)
     assert found is not None  # it was just recorded
-    _mark_verdict(home, candidate.registered, found, request.uri)
+    verdict_mirror.mark_verdict(home, candidate.registered, found, plan.text, request.uri)
     word, version = found.body["verdict"], candidate.registered.version
     if word != Word.PASS:
         problem = f"the verdict is: {word} ({_codes(found.body['reasons'])})"
@@ -278,17 +288,3 @@ def _latest(ledger: Ledger, registered: Registered, live: Live | None, plan: Cha
     change = change_plan.Change(found.body["kind_of_change"])
     question = Question(registered.digest, found.body["champion"], plan.digest, change)
     return model_events.standing_verdict(ledger, question) or found
-
-
-def _mark_verdict(home: Home, registered: Registered, verdict: Record, uri: str | None) -> None:
-    """Show a verdict in MLflow, each time it is used: a stop may have come between the ledger and MLflow before."""
-    body = verdict.body
-    tags = {"gate.verdict": body["verdict"], "gate.plan": body["plan_digest"], "gate.kind": body["kind_of_change"]}
-    versions.mark(home, registered.version, {**tags, "gate.champion": body["champion"] or "none"}, uri)
-    document = json.dumps({"sequence": verdict.sequence, **body}, indent=1) + "\n"
-    versions.add_document(home, registered, "gate.json", document, uri)
-
-
-def _mark_approvals(home: Home, registered: Registered, given: Sequence[Approval], uri: str | None) -> None:
-    text = "; ".join(f"{one.by} ({one.role})" for one in given)
-    versions.mark(home, registered.version, {"gate.approvals": text}, uri)

@@ -5,12 +5,14 @@ import json
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from audit import manifest
 from audit.bom import bom
 from audit.events import Kind, Record
 from audit.ledger import Ledger
+from audit.standing import activation_of
 from audit.versions import opened_as
 from features.bundle import Bundle
 from features.errors import GateError, UsageError
@@ -76,6 +78,24 @@ def verdicts(ledger: Ledger, digest: str) -> Iterator[Record]:
     return (one for one in ledger.records(Kind.MODEL_EVALUATED) if one.body["digest"] == digest)
 
 
+def looks(ledger: Ledger, question: Question, fingerprint: str) -> int:
+    """How many other bundles were judged on the test courses of this fingerprint before, whatever the verdict was.
+
+    The same question put again to the same courses is the same look: what came before the first time is counted, so
+    that it has the same verdict and no approval of that lapses.
+    """
+    own = list(verdicts(ledger, question.digest))
+    same = list(takewhile(lambda one: question.answered_by(one) and _courses(one) == fingerprint, reversed(own)))
+    evaluated = ledger.records(Kind.MODEL_EVALUATED)
+    before = [one for one in evaluated if not same or one.sequence < same[-1].sequence]
+    return len({str(one.body["digest"]) for one in before if _courses(one) == fingerprint} - {question.digest})
+
+
+def _courses(verdict: Record) -> str:
+    """The fingerprint of the test courses that a verdict is of."""
+    return str(verdict.body["test_fingerprint"])
+
+
 def latest_verdict(ledger: Ledger, digest: str) -> Record | None:
     found = list(verdicts(ledger, digest))
     return found[-1] if found else None
@@ -100,6 +120,12 @@ class Approval:
     role: str
     meaning: str
     sequence: int
+
+
+def activated_on(ledger: Ledger, digest: str) -> Record | None:
+    """The verdict on which a bundle went live, the last time that it was promoted; None where it never was."""
+    record = activation_of(ledger, digest)
+    return ledger.at(int(record.body["verdict_sequence"])) if record else None
 
 
 def approvals(ledger: Ledger, verdict: Record) -> list[Approval]:

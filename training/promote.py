@@ -2,7 +2,8 @@
 
 The order is fixed, so that a stop at any point is either before the change or can be finished: the bundle is verified
 and copied into the BentoML model store; the ledger records the activation; live.json changes in one atomic step; the
-champion's alias in MLflow follows. What the ledger says is what has to be live; `settle` brings the others to it.
+champion's alias in MLflow follows. What the ledger says is what has to be live; `settle` brings the others to it, tags
+included.
 """
 
 import fcntl
@@ -24,7 +25,7 @@ from features.bundle import Bundle
 from features.errors import BundleError, StoreError
 from features.home import BUNDLE_FOLDER, MODEL_NAME, Home, Live, make_folder, read_live, read_previous, write_live
 from features.predict import Predictor, verify_golden
-from training import model_events, tracking, versions
+from training import model_events, tracking, verdict_mirror, versions
 from training.change_plan import Change
 from training.model_events import Approval
 
@@ -55,7 +56,9 @@ def settle(home: Home, ledger: Ledger, uri: str | None = None, progress: Progres
         progress(f"finishing an earlier change: version {live.version} becomes live")
         _switch(home, ledger, record)
     if versions.champion(home, uri) != live.version:
-        versions.make_champion(home, live.version, f"{record.time:%Y-%m-%dT%H:%M:%SZ}", uri)
+        versions.make_champion(home, live.version, record.time, uri)
+    if verdict_mirror.heal(home, ledger, record, uri):
+        progress(f"version {live.version} is live and lacked tags in MLflow: they are there again, by the ledger")
     return live
 
 
@@ -79,8 +82,7 @@ def _named(home: Home) -> Live | None:
 
 def made_by_demonstration(ledger: Ledger, live: Live) -> bool:
     """Whether what is live was last activated by the demonstration, and not approved by people."""
-    record = activation_of(ledger, live.digest)
-    verdict = ledger.at(int(record.body["verdict_sequence"])) if record else None
+    verdict = model_events.activated_on(ledger, live.digest)
     return verdict is not None and verdict.body["kind_of_change"] == Change.DEMONSTRATION
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from audit.ledger import open_ledger
 from features.errors import GateError
 from features.home import Home
-from training import change_plan, gate_flow, promote, versions
+from training import change_plan, gate_flow, gate_looks, promote, versions
 from training.flows import console, empty_table
 from training.gate import Verdict, Word
 from training.gate_criteria import Check
@@ -51,6 +51,8 @@ def show(verdict: Verdict) -> None:
         console.print("subgroups too small to be judged are named by --json, under notes")
     for note in verdict.notes:
         console.print(f"note: {note}")
+    if verdict.courses:
+        console.print(gate_looks.told(verdict.looks))
     better = "; better than the champion beyond chance" if verdict.superior else ""
     console.print(f"verdict: {verdict.word} ({verdict.change}, {verdict.courses} test courses{better})")
     for one in verdict.reasons:

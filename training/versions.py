@@ -5,11 +5,15 @@ A mirror; all that is read back is which bundle a version is, and where its data
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 
 from features.home import MODEL_NAME, Home
 from training import tracking
 from training.run_facts import LONGEST
+
+#: The tag that says since when a version is live.
+LIVE_FROM = "live.from"
 
 
 def named(home: Home, which: str, uri: str | None = None) -> tracking.Registered:
@@ -48,7 +52,18 @@ def champion(home: Home, uri: str | None = None) -> str:
         return str(found[0].aliases.get(tracking.CHAMPION, "")) if found else ""
 
 
-def make_champion(home: Home, number: str, since: str, uri: str | None = None) -> None:
+def tags(home: Home, number: str, uri: str | None = None) -> dict[str, str]:
+    """The tags of a version."""
+    with tracking.store(home, uri) as client:
+        return dict(tracking.version_of(client, number).tags)
+
+
+def since(time: datetime) -> str:
+    """The value of LIVE_FROM: seconds, UTC."""
+    return f"{time:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def make_champion(home: Home, number: str, time: datetime, uri: str | None = None) -> None:
     """Move the champion's alias to a version, last of all, and say since when it is live."""
-    mark(home, number, {"live.from": since}, uri)
+    mark(home, number, {LIVE_FROM: since(time)}, uri)
     tracking.set_champion(home, number, uri)

@@ -120,3 +120,44 @@ def test_any_change_of_the_file_changes_its_digest(written: Written) -> None:
 
 def test_every_range_is_of_a_number_that_there_is() -> None:
     assert set(change_plan.RANGES) <= set(Numbers.__slots__)
+
+
+LIMIT = f"""
+[numbers.most_looks]
+value = 3
+note = "other bundles judged on the same test courses before"
+source = "{SOURCE}"
+"""
+
+
+def test_a_limit_of_looks_may_be_left_out_and_is_a_whole_number_where_it_stands(written: Written) -> None:
+    for item in change_plan.read().items.values():
+        assert item.numbers.most_looks is None
+    assert {one.numbers.most_looks for one in change_plan.read(written(TEXT + LIMIT)).items.values()} == {3}
+    with pytest.raises(UsageError, match=r"numbers\.most_looks: expected a whole number"):
+        change_plan.read(written(TEXT + LIMIT.replace("3", "2.5")))
+    with pytest.raises(UsageError, match=r"numbers\.most_looks: expected 0 to"):
+        change_plan.read(written(TEXT + LIMIT.replace("3", "-1")))
+
+
+def test_looks_are_not_required_to_stay_within_a_limit_that_nobody_stated(written: Written) -> None:
+    text = TEXT.replace('"golden-answers", "intended-use"', '"test-looks", "golden-answers", "intended-use"', 1)
+    assert text != TEXT
+    with pytest.raises(UsageError, match=r"required: test-looks without a limit; state most_looks"):
+        change_plan.read(written(text))
+    first = next(iter(change_plan.read(written(text + LIMIT)).items.values()))
+    assert (Criterion.LOOKS in first.required, first.numbers.most_looks) == (True, 3)
+
+
+def test_the_text_of_a_plan_is_its_bytes_and_found_by_their_digest(
+    written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written("")
+    path.write_bytes((TEXT + "# é\r\n").encode())
+    plan = change_plan.read(path)
+    assert sha256(plan.text.encode()).hexdigest() == plan.digest
+    assert change_plan.shipped_text(plan.digest) is None
+    monkeypatch.setattr(change_plan, "PLAN", path)
+    assert change_plan.shipped_text(plan.digest) == plan.text
+    path.unlink()
+    assert change_plan.shipped_text(plan.digest) is None

@@ -235,6 +235,21 @@ def test_a_verdict_is_plain_json_with_its_plan_and_every_figure(model: Predictor
     assert {one["code"] for one in body["figures"]} >= {"ceiling", "slope", "published-overall", "base-rate"}
 
 
+def test_beyond_the_most_looks_that_a_plan_allows_nothing_passes_and_nothing_is_refused(
+    rates: Predictor, tmp_path: Path
+) -> None:
+    limit = '[numbers.most_looks]\nvalue = 2\nnote = "for tests"\nsource = "policy of this project"\n'
+    path = tmp_path / "plan.toml"
+    path.write_text(plan_text(("golden-answers", "test-looks")) + limit)
+    plan = change_plan.read(path)
+    words = [judge(rates, None, None, plan, looks=looks).word for looks in (0, 2, 3)]
+    assert words == [Word.PASS, Word.PASS, Word.UNJUDGED]
+    verdict = judge(rates, None, None, plan, looks=3)
+    assert [one.code for one in verdict.reasons] == [Criterion.LOOKS]
+    assert verdict.to_json()["test_looks"] == 3
+    assert judge(rates, None, None, PLAN, looks=1000).word is Word.PASS
+
+
 def test_superior_is_said_where_the_whole_interval_is_better(
     model: Predictor, rates: Predictor, cohort: Cohort
 ) -> None:

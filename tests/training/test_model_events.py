@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -171,3 +172,49 @@ def test_what_is_recorded_of_a_verdict_holds_its_figures_and_reasons(ledger: Led
     figure = recorded(ledger).body["figures"][0]
     assert (figure["value"], figure["low"], figure["high"], figure["limit"]) == (0.01, 0.0, 0.02, 0.1)
     assert figure["required"] is True
+
+
+# Looks at the test courses
+
+
+def of_bundle(name: str, verdict: Verdict = PASSES, **changed: Any) -> Verdict:
+    return replace(verdict, challenger=name * 64, **changed)
+
+
+def looks(ledger: Ledger, question: Question = QUESTION, fingerprint: str = PASSES.fingerprint) -> int:
+    return model_events.looks(ledger, question, fingerprint)
+
+
+def test_each_other_bundle_judged_on_the_same_test_courses_counts_once_whatever_was_said(ledger: Ledger) -> None:
+    assert looks(ledger) == 0
+    recorded(ledger, of_bundle("1"))
+    recorded(ledger, of_bundle("2", REFUSES))
+    recorded(ledger, of_bundle("2", REFUSES, champion="b" * 64))
+    recorded(ledger, of_bundle("3", word=Word.UNJUDGED))
+    assert looks(ledger) == 3
+    assert looks(ledger, replace(QUESTION, digest="3" * 64, champion="b" * 64)) == 2
+
+
+def test_a_bundle_judged_on_other_test_courses_is_no_look_at_these(ledger: Ledger) -> None:
+    recorded(ledger, of_bundle("1", fingerprint="e" * 64))
+    recorded(ledger, of_bundle("2", fingerprint="", courses=0))
+    assert looks(ledger) == 0
+    assert looks(ledger, fingerprint="e" * 64) == 1
+
+
+def test_the_same_question_again_is_the_same_look_and_lapses_no_approval(ledger: Ledger) -> None:
+    recorded(ledger, of_bundle("1"))
+    first = recorded(ledger, replace(PASSES, looks=looks(ledger)))
+    approve(ledger, first, "Ada Example")
+    recorded(ledger, of_bundle("2"))
+    again = recorded(ledger, replace(PASSES, looks=looks(ledger)))
+    assert (again.sequence, again.body["test_looks"], names(ledger, again)) == (first.sequence, 1, ["Ada Example"])
+
+
+def test_another_question_counts_all_that_came_before_it(ledger: Ledger) -> None:
+    recorded(ledger)
+    recorded(ledger, of_bundle("1"))
+    recorded(ledger, of_bundle("2"))
+    assert looks(ledger) == 0
+    assert looks(ledger, replace(QUESTION, champion="b" * 64)) == 2
+    assert looks(ledger, replace(QUESTION, plan="b" * 64)) == 2

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,12 @@ def tags(home: Home, number: str) -> dict[str, str]:
         return dict(client.get_model_version(MODEL_NAME, number).tags)
 
 
+def artifact(home: Home, number: str, file: str) -> bytes:
+    """A file beside the run of a version, as MLflow gives it."""
+    with tracking.store(home) as client:
+        return Path(client.download_artifacts(versions.named(home, number).run_id, file)).read_bytes()
+
+
 def stored(home: Home) -> list[str]:
     return sorted(path.name for path in (home.bentoml / "models" / MODEL_NAME).iterdir() if path.is_dir())
 
@@ -131,6 +138,66 @@ def test_mlflow_shows_verdict_approvals_and_since_when_it_is_live(own_home: OwnH
     with tracking.store(home) as client:
         document = client.list_artifacts(versions.named(home, "1").run_id)
     assert "gate.json" in {one.path for one in document}
+
+
+def test_the_verdict_tells_how_many_other_bundles_were_judged_on_its_test_courses(
+    own_home: OwnHome, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = own_home()
+    make_live(home, "1")
+    capsys.readouterr()
+    promotion_verbs.gate(home, "2", None, None, False, None)
+    promotion_verbs.gate(home, "2", None, None, True, None)
+    text, document = capsys.readouterr().out.split("{", 1)
+    assert "1 other bundle was judged on these test courses before" in text
+    assert json.loads("{" + document)["test_looks"] == 1
+    with open_ledger(home, writes=False) as ledger:
+        found = list(ledger.records(Kind.MODEL_EVALUATED))
+    assert [(one.body["version"], one.body["test_looks"]) for one in found] == [("1", 0), ("2", 1)]
+    assert len({one.body["test_fingerprint"] for one in found}) == 1
+    assert (tags(home, "1")["gate.looks"], tags(home, "2")["gate.looks"]) == ("0", "1")
+    assert json.loads(artifact(home, "2", "gate.json"))["test_looks"] == 1
+    said: list[str] = []
+    with pytest.raises(GateError, match="0 of 2 people have approved"):
+        gate_flow.promoted(home, Request("2"), said.append)
+    assert said[-1] == "1 other bundle was judged on these test courses before"
+
+
+def test_the_plan_of_a_verdict_is_kept_beside_it_byte_by_byte_whatever_becomes_of_the_file(
+    own_home: OwnHome, plan: Path
+) -> None:
+    home = own_home()
+    plan.write_bytes(plan.read_bytes() + "# how it was judgéd\r\n".encode())
+    held = plan.read_bytes()
+    make_live(home, "1")
+    plan.write_text(plan_text(draws=12, calibration_draws=2))
+    make_live(home, "2")
+    assert gate_flow.gate(home, Request("1"), quiet).plan == change_plan.read().digest
+    with open_ledger(home, writes=False) as ledger:
+        first, *_, last = ledger.records(Kind.MODEL_EVALUATED)
+    for verdict, text in ((first, held), (last, plan.read_bytes())):
+        kept = artifact(home, "1", f"change-plan-{verdict.body['plan_digest'][:16]}.toml")
+        assert kept == text
+        assert sha256(kept).hexdigest() == verdict.body["plan_digest"]
+
+
+@pytest.mark.parametrize(
+    ("committed", "words"),
+    [
+        (True, []),
+        (False, ["the change plan is not the committed one; its text is kept beside the verdict"]),
+        (None, ["whether the change plan is the committed one is not known: there is no git, or no repository, here"]),
+    ],
+)
+def test_a_verdict_by_a_plan_that_git_does_not_know_says_so(
+    own_home: OwnHome, monkeypatch: pytest.MonkeyPatch, committed: bool | None, words: list[str]
+) -> None:
+    home = own_home()
+    monkeypatch.setattr("training.checkout.committed", lambda *_: committed)
+    verdict = gate_flow.gate(home, Request("2"), quiet)
+    assert (verdict.word, list(verdict.notes)) == (Word.PASS, words)
+    with open_ledger(home, writes=False) as ledger:
+        assert next(ledger.records(Kind.MODEL_EVALUATED)).body["notes"] == words
 
 
 def test_a_number_under_which_the_ledger_registered_another_bundle_is_not_judged(
@@ -619,6 +686,64 @@ def test_an_approval_that_a_stop_kept_from_mlflow_is_shown_there_before_the_vers
     assert not home.live.exists()
     assert gate_flow.promoted(home, Request("1"), quiet).version == "1"
     assert tags(home, "1")["gate.approvals"] == "Ada Example (owner); Bo Example (owner)"
+
+
+def without_tags(home: Home, number: str, *keys: str) -> dict[str, str]:
+    """Take tags of a version out of MLflow; returns all that it had."""
+    held = tags(home, number)
+    with tracking.store(home) as client:
+        for key in keys:
+            client.delete_model_version_tag(MODEL_NAME, number, key)
+    return held
+
+
+OF_VERDICT = ("gate.verdict", "gate.plan", "gate.kind", "gate.looks", "gate.champion", "gate.approvals", "live.from")
+
+
+@pytest.mark.parametrize("keys", [OF_VERDICT, ("gate.verdict",), ("gate.approvals",), ("live.from",)], ids=" ".join)
+def test_a_live_version_that_lacks_tags_in_mlflow_has_them_again_by_the_next_promotion(
+    own_home: OwnHome, registry: Registry, keys: tuple[str, ...]
+) -> None:
+    home, said = own_home(), list[str]()
+    make_live(home, "1")
+    held = without_tags(home, "1", *keys)
+    for left in registry.home.artifacts.rglob("gate.json"):
+        left.unlink()
+    gate_flow.promoted(home, Request("1"), said.append)
+    assert tags(home, "1") == held
+    assert said[0] == "version 1 is live and lacked tags in MLflow: they are there again, by the ledger"
+    assert json.loads(artifact(home, "1", "gate.json"))["digest"] == registry.digests[0]
+    gate_flow.promoted(home, Request("1"), said.append)
+    assert len([one for one in said if "lacked tags" in one]) == 1
+
+
+def test_a_roll_back_to_a_version_that_lacks_tags_in_mlflow_shows_its_own_verdict_again(
+    own_home: OwnHome, plan: Path
+) -> None:
+    home = own_home()
+    make_live(home, "1")
+    make_live(home, "2")
+    held = without_tags(home, "1", *OF_VERDICT)
+    plan.write_text("no plan any more")
+    roll_back(home)
+    found = tags(home, "1")
+    assert {**found, "live.from": ""} == {**held, "live.from": ""}
+    assert found["gate.kind"] == "first-model"
+
+
+def test_a_stop_while_tags_are_shown_again_leaves_it_to_the_next_verb(
+    own_home: OwnHome, registry: Registry, stopped: Callable[[str, Callable[[], object]], None]
+) -> None:
+    home = own_home()
+    make_live(home, "1")
+    held = without_tags(home, "1", "gate.verdict")
+    for left in registry.home.artifacts.rglob("gate.json"):
+        left.unlink()
+    for name in ("add_document", "mark"):
+        stopped(name, lambda: gate_flow.promoted(home, Request("1"), quiet))
+    gate_flow.promoted(home, Request("1"), quiet)
+    assert tags(home, "1") == held
+    assert json.loads(artifact(home, "1", "gate.json"))["digest"] == registry.digests[0]
 
 
 def test_any_verb_that_changes_what_is_live_finishes_it(
