@@ -6,9 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any, cast
-from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -73,14 +71,13 @@ class KeptConnection:
             connection.close()
 
 
-def engine(uri: str, file: Path | None, writes: bool) -> sa.Engine:
-    """PostgreSQL at `uri`, or SQLite in `file`. writes: whether it may be changed; a file that is missing is made then.
+def engine(uri: str, place: str, writes: bool) -> sa.Engine:
+    """PostgreSQL at `uri`, or SQLite at the address `place`, "" for none of it. writes: whether it may be changed.
 
     UsageError where the URL is none.
     """
-    if file is None:
+    if not place:
         return sa.create_engine(address(uri), pool_pre_ping=True, hide_parameters=True)
-    place = f"file:{quote(str(file))}" + ("" if writes else "?mode=ro")
     made = sa.create_engine(
         "sqlite://",
         creator=lambda: sqlite3.connect(

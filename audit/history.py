@@ -10,7 +10,16 @@ from audit.events import Kind, Record, stamp
 from audit.ledger import Ledger
 
 #: What is told of a verdict, the reasons as the gate worded them, and of an approval, with the verdict it is bound to.
-_OF_VERDICTS = ("verdict", "champion", "plan_digest", "test_courses", "test_fingerprint", "reasons", "figures")
+_OF_VERDICTS = (
+    "verdict",
+    "champion",
+    "plan_digest",
+    "test_courses",
+    "test_fingerprint",
+    "test_looks",
+    "reasons",
+    "figures",
+)
 _OF_APPROVALS = ("by", "role", "meaning", "verdict_sequence")
 #: Of a record that has to name a model.
 _NAMELESS = "it does not name its model"

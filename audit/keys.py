@@ -161,7 +161,12 @@ def tenant_key(home: Home) -> bytes:
     path = home.keys / _TENANT
     if not path.exists():
         write_once(path, secrets.token_bytes(32).hex().encode() + b"\n")
-    return read_key(path, lambda held: bytes.fromhex(held.decode("ascii")))
+    return held_tenant_key(home)
+
+
+def held_tenant_key(home: Home) -> bytes:
+    """The same, never made: a new one would fit nothing that was recorded. LedgerError where it is not there."""
+    return read_key(home.keys / _TENANT, lambda held: bytes.fromhex(held.decode("ascii")))
 
 
 def pseudonym(key: bytes, identifier: str, tenant: str = "") -> str:

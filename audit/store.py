@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from audit import database, guards, kept
+from audit import database, evidence, guards, kept
 from audit.events import NO_RECORD
 from audit.tree import Frontier
 from features.errors import LedgerError
@@ -120,11 +120,16 @@ class Head:
 
 
 class Store:
-    """One database. Every failure of it is a LedgerError."""
+    """One database: SQLite in `file`, or PostgreSQL at `uri`. Every failure of it is a LedgerError.
+
+    writes: whether it may be changed; a file that is missing is made then.
+    """
 
     def __init__(self, uri: str, file: Path | None, writes: bool) -> None:
+        self._read = None if file is None or writes else evidence.Opened(file)
+        place = "" if file is None else evidence.address(file)
         with _told():
-            self.engine = database.engine(uri, file, writes)
+            self.engine = database.engine(uri, self._read.address if self._read else place, writes)
         self._writer = self.engine.execution_options(**{database.WRITES: True})
         self._kept = database.KeptConnection(self.engine) if file else None
         # PostgreSQL would show each statement the ledger of its own moment; SQLite shows one state by itself.
@@ -134,6 +139,8 @@ class Store:
         if self._kept:
             self._kept.let_go()
         self.engine.dispose()
+        if self._read:
+            self._read.close()
 
     def create(self) -> None:
         """Make the tables and their guards where they are missing."""

@@ -4,6 +4,7 @@ The verdict of `verify` alone comes first: a ledger that cannot be written any m
 """
 
 import json
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -15,7 +16,8 @@ from audit import damage, history, proof, table, version_table
 from audit.access import accessed
 from audit.events import Kind, Record, stamp
 from audit.export import writer_of
-from audit.keys import signing_key
+from audit.handed import Compared, Handed, refuse_other
+from audit.keys import held_tenant_key, signing_key
 from audit.ledger import Ledger, open_ledger
 from audit.note import PublicKey
 from audit.prediction import readable
@@ -25,12 +27,14 @@ from audit.vault_check import with_vault
 from audit.verify import Verdict
 from audit.verify import verify as verified
 from features.errors import CrsRiskError, LedgerError, UsageError
-from features.home import Home
+from features.home import Home, writable
 
 #: Digits of the highest sequence that a database takes.
 _LONGEST_NUMBER = 18
 #: What is told of every record before its body.
 _HEADS = ("record", "time", "kind", "event", "hash")
+#: Nothing is to be compared.
+_NOTHING = Handed()
 
 
 def verify(home: Home, key: str, as_json: bool) -> None:
@@ -39,11 +43,15 @@ def verify(home: Home, key: str, as_json: bool) -> None:
     began = time.perf_counter()
     with open_ledger(home, writes=False) as ledger:
         verdict = with_vault(ledger, verified(ledger, expected))
+        evidence = not ledger.settings.uri and not writable(home.ledger)
     _print_verdict(verdict, time.perf_counter() - began, as_json)
     if not verdict.whole:  # nothing can be added to it
         first = verdict.findings[0]
         raise LedgerError(f"record {first.sequence}", f"{first.code}: {first.problem}", "see docs/audit.md")
-    _record_look(home)
+    if evidence:
+        print("not recorded that it was verified: the ledger lies where nothing can be written", file=sys.stderr)
+    else:
+        _record_look(home)
 
 
 def _record_look(home: Home) -> None:
@@ -76,22 +84,32 @@ def _print_verdict(verdict: Verdict, seconds: float, as_json: bool) -> None:
     print("the ledger is whole" if verdict.whole else "the ledger is NOT whole")
 
 
-def show(home: Home, name: str, as_json: bool) -> None:
-    """One record and, of an answer, what came of it."""
+def show(home: Home, name: str, as_json: bool, handed: Handed = _NOTHING) -> None:
+    """One record and, of an answer, what came of it; LedgerError after it where what is handed is not as recorded."""
+    key = held_tenant_key(home) if handed else b""
     with open_ledger(home) as ledger:
         record = named(ledger, name)
-        accessed(ledger, "show", record)
+        compared = handed.compared(record, key)
+        accessed(ledger, "show-compare" if handed else "show", record)
         outcomes = list(_outcomes(ledger, record))
         with damage.reading(record.sequence):
             state = str(Unsealing(ledger).of(record).state)
     told = [_told(one) for one in (record, *outcomes)]
     if as_json:
-        table.print_json({**told[0], "kept_request": state, "outcomes": told[1:]})
-        return
+        more = {"compared": {one.what: one.to_json() for one in compared}} if handed else {}
+        table.print_json({**told[0], "kept_request": state, "outcomes": told[1:], **more})
+    else:
+        _print_shown(told, state, compared)
+    refuse_other(record, compared)
+
+
+def _print_shown(told: list[dict[str, Any]], state: str, compared: list[Compared]) -> None:
     for one in told:
         kept = {"kept request": state} if one is told[0] else {}
         body = {key: table.text(value) for key, value in one["body"].items()}
         table.print_pairs({**{key: str(one[key]) for key in _HEADS}, **body, **kept})
+    if compared:
+        table.print_pairs({f"the {one.what}": one.told for one in compared})
 
 
 def show_request(home: Home, name: str) -> None:

@@ -23,7 +23,7 @@ def verify(
     """Check every record, the chain, the signatures and the copies outside. Example: crs audit verify
 
     Exit codes: 0 the ledger is whole; 7 it is not, or it cannot be read, and the first bad record is named; or it is
-    whole, and that it was verified cannot be recorded.
+    whole, and that it was verified cannot be recorded though it lies where files can be written.
     """
     from audit import verbs
 
@@ -34,18 +34,27 @@ def verify(
 def show(
     name: Id,
     request: Annotated[bool, typer.Option("--request", help="The request, where the vault keeps it.")] = False,
+    answer: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Compare it: the answer, or the batch, as it was received.")
+    ] = None,
+    sent: Annotated[Path | None, typer.Option(metavar="FILE", help="Compare it: the request's body as sent.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show a record, and what came of an answer. Example: crs audit show 17
+    """Show a record, and what came of an answer. Example: crs audit show 17 --answer answer.json
 
-    Exit codes: 0 it is shown; 2 there is no such record; 7 with --request: what is kept is not what was recorded.
+    Exit codes: 0 it is shown; 2 there is no such record, or it is of no answer; 7 a file that is compared, or with
+    --request what is kept, is not what was recorded, or the tenant key is not there.
     """
     from audit import verbs
+    from audit.handed import Handed
+    from features.errors import UsageError
 
+    if request and (answer or sent):
+        raise UsageError("--request", "it shows what the vault keeps, and compares nothing", "leave it out")
     if request:
         verbs.show_request(home(), name)
     else:
-        verbs.show(home(), name, as_json)
+        verbs.show(home(), name, as_json, Handed.from_files(answer, sent))
 
 
 @APP.command("which-model")

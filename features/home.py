@@ -91,7 +91,7 @@ def make_folder(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _unusable() from error
-    if not _writable(folder):
+    if not writable(folder):
         raise _unusable()
     return folder
 
@@ -99,11 +99,12 @@ def make_folder(folder: Path) -> Path:
 def check_writable(home: Home) -> None:
     """StoreError where the state folder cannot be written, or not be made; nothing is made."""
     nearest = next(path for path in (home.folder, *home.folder.parents) if os.path.exists(path))
-    if not _writable(nearest):
+    if not writable(nearest):
         raise _unusable()
 
 
-def _writable(folder: Path) -> bool:
+def writable(folder: Path) -> bool:
+    """Whether a folder is there in which files can be made."""
     return os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)
 
 

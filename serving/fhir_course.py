@@ -14,6 +14,7 @@ from features.given import DAY_MICROS, age_at
 from features.results import conversion
 from features.single import CourseInput, Observed
 from serving import notes
+from serving.converted import Converted, converted
 from serving.doses import Charted, latest_dose
 from serving.fhir_therapy import Plan
 from serving.fhir_types import Notebook
@@ -73,7 +74,7 @@ def intake(
     numbers = _numbers(catalogue, facts, frame, notebook)
     numbers |= _of_person(person, frame, notebook, stated=numbers)
     indication, indication_notes = _indication(catalogue, facts, frame, notebook)
-    seen, comparators = _results(catalogue, facts, frame, notebook)
+    seen, comparators, units = _results(catalogue, facts, frame, notebook)
     charted, grading_notes = _events(facts, frame, notebook)
     charted += [*_doses(plan, frame, charted), *_death(person, frame, charted, notebook)]
     dose, dose_notes = latest_dose(catalogue, therapy, charted, frame.index)
@@ -88,7 +89,7 @@ def intake(
         _ordered([*seen, *events]),
     )
     told = (*therapy_notes, *indication_notes, *dose_notes, *grading_notes, *_not_counted(facts, unclear, frame))
-    return Intake(course_id, course, told, comparators=dict(sorted(comparators.items())))
+    return Intake(course_id, course, told, comparators=dict(sorted(comparators.items())), converted=units)
 
 
 def _ordered(seen: Iterable[Observed]) -> tuple[Observed, ...]:
@@ -182,10 +183,11 @@ def _indication(
 
 def _results(
     catalogue: Catalogue, facts: Sequence[Fact], frame: Frame, notebook: Notebook
-) -> tuple[list[Observed], dict[tuple[str, int, float], str]]:
-    """Laboratory values and vital signs in their canonical units, and those that are an analyser's limit."""
+) -> tuple[list[Observed], dict[tuple[str, int, float], str], Converted]:
+    """Laboratory values and vital signs in canonical units, those that are an analyser's limit, and the other units."""
     found: list[Observed] = []
     comparators: dict[tuple[str, int, float], str] = {}
+    units: set[tuple[str, str]] = set()
     for one in facts:
         if one.kind != "analyte":
             continue
@@ -198,11 +200,12 @@ def _results(
         value = one.value * rule.factor + rule.offset
         limit = one.limit * rule.factor + rule.offset
         found.append(Observed(one.key, seconds, value, _limit(catalogue, one.key, limit, notebook)))
+        units.add((one.key, one.unit))
         notebook.use(one.key, one.origin)
         if one.comparator:
             place = (one.key, seconds, value)
             comparators[place] = max(one.comparator, comparators.get(place, ""))
-    return found, comparators
+    return found, comparators, converted(catalogue, units)
 
 
 def _limit(catalogue: Catalogue, key: str, limit: float, notebook: Notebook) -> float:

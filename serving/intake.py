@@ -14,6 +14,7 @@ from features.single import CourseInput, Observed
 from features.units import convert
 from serving import notes, symptoms
 from serving.api import BatchRequest, CourseEvent, Observation, PredictRequest, Symptom
+from serving.converted import Converted, converted
 from serving.course_facts import indication_of, not_listed, numbers_of, therapy_of
 from serving.doses import Charted, latest_dose
 from serving.findings import NOTHING_KNOWN, Known, known
@@ -38,6 +39,7 @@ class Intake:
     findings: what only the published scores read. symptoms: what was present up to the index time, each once.
     comparators: (code, seconds, value) of what the analyser gave as its limit -> < or >; the row takes the limit as the
     value, and a score is not computed from it. previous_seconds: when the client last asked, None where it did not say.
+    converted: the units that were not canonical.
     """
 
     course_id: str
@@ -47,6 +49,7 @@ class Intake:
     symptoms: tuple[Stated, ...] = ()
     comparators: Comparators = field(default_factory=dict)
     previous_seconds: int | None = None
+    converted: Converted = field(default_factory=dict)
 
     @property
     def at_limit(self) -> AtLimit:
@@ -86,7 +89,10 @@ def take(catalogue: Catalogue, request: PredictRequest, path: str = "$") -> Inta
     found = known(request.findings, f"{path}.findings")
     shown, comparators = symptoms.seen(stated, index), _comparators(request.observations, observed)
     previous = _previous(request.previous_hours, index, f"{path}.previous_hours")
-    return Intake(request.course.id, course, told, found, shown, comparators, previous)
+    units = converted(
+        catalogue, ((seen.code, one.unit) for seen, one in zip(observed, request.observations, strict=True))
+    )
+    return Intake(request.course.id, course, told, found, shown, comparators, previous, units)
 
 
 def _check_named_once(batch: BatchRequest) -> None:

@@ -23,6 +23,7 @@ from audit.client import Client
 from audit.events import Entry, Kind, Receipt
 from audit.keys import keyed, pseudonym, tenant_key
 from audit.prediction import Scored
+from audit.receipts import with_receipt
 from audit.settings import Settings
 from audit.wire import SOCKET
 from features.course import Event
@@ -216,6 +217,7 @@ class Recorder:
             "hours_since_start": answer.question.hours_since_start,
             "hours_since_dose": answer.question.hours_since_dose,
             "dose_number": course.dose_number,
+            **({"converted": answered.intake.converted} if answered.intake.converted else {}),
             "treated": any(one.code in _TREATMENTS and one.value > 0 for one in course.observations),
             **({"not_evaluated": [one.code for one in answer.not_evaluated]} if answer.not_evaluated else {}),
             "statuses": {risk.outcome: risk.status for risk in answer.risks if risk.status != "evaluated"},
@@ -250,12 +252,6 @@ def _scored(found: Found, answered: Answered, by: Predictor) -> dict[str, Any]:
         high=predicted.high[place],
     )
     return scored.to_json(tuple(key in evaluated for key in OUTCOME_KEYS))
-
-
-def with_receipt(content: bytes, receipt: Receipt) -> bytes:
-    """A JSON object with the receipt as its last field."""
-    told = f',"record":{{"sequence":{receipt.sequence},"hash":"{receipt.hash}"}}}}'
-    return content[:-1] + told.encode()
 
 
 @cache

@@ -1,10 +1,8 @@
 """The ledger of a running service: opened before the first worker starts, closed after the last one has ended."""
 
-import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from hashlib import sha256
 from typing import Any
 
 from audit import places, runtime
@@ -13,25 +11,23 @@ from audit.events import Kind
 from audit.keys import tenant_key
 from audit.ledger import Ledger, open_ledger
 from audit.writer import Writer
-from features import catalogue
 from features.home import Home, Live
 from features.scratch import Scratch
-from serving.own_codes import known
-from serving.trust import reading
 
 
 @contextmanager
-def recording(home: Home, live: Live, workers: int) -> Iterator[Writer]:
+def recording(home: Home, live: Live, workers: int, configured: Mapping[str, str]) -> Iterator[Writer]:
     """The writer that the workers ask; LedgerError where the ledger cannot be used.
 
-    live: the bundle that the workers load. The start and the stop of the service are records, too. The socket lies in a
-    folder of its own, which only this user may enter: a path below the home could be too long for one.
+    live: the bundle that the workers load; configured: the digests of the settings that they read beside it. The start
+    and the stop of the service are records, too. The socket lies in a folder of its own, which only this user may
+    enter: a path below the home could be too long for one.
     """
     tenant_key(home)  # made here, once, and not by several workers
     with Scratch("writer") as folder, open_ledger(home) as ledger:
         if ledger.settings.vault:
             DataKeys(home).prepare()
-        _configured(ledger, home)
+        _configured(ledger, home, configured)
         ledger.append(Kind.SERVICE_STARTED, {**asdict(live), **_before(ledger), **_machine(workers)})
         writer = Writer(ledger, folder / "socket")
         try:
@@ -42,9 +38,9 @@ def recording(home: Home, live: Live, workers: int) -> Iterator[Writer]:
         ledger.checkpoint()
 
 
-def _configured(ledger: Ledger, home: Home) -> None:
-    """Record the settings that the service starts with, where they are not those of the last start."""
-    settings, trust = ledger.settings, reading.named(home, os.environ)
+def _configured(ledger: Ledger, home: Home, configured: Mapping[str, str]) -> None:
+    """Record the settings that the service starts with, where they are not what was recorded last."""
+    settings = ledger.settings
     body = {
         "database": "postgresql" if settings.uri else "sqlite",
         "checkpoint_records": settings.records,
@@ -53,8 +49,7 @@ def _configured(ledger: Ledger, home: Home) -> None:
         **places.told(home, settings),
         "heartbeat_seconds": settings.heartbeat,
         "vault": settings.vault,
-        "trust": sha256(trust.read_bytes()).hexdigest() if trust else "",
-        "codes": known(catalogue.load(), reading.read(trust).codes.file).digest,
+        **configured,
     }
     last = ledger.last(Kind.CONFIG_CHANGED)
     if last is None or dict(last.body) != body:

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from audit.wire import SOCKET
@@ -20,7 +20,7 @@ from audit.writer import Writer
 from features.errors import BundleError, CatalogueError, CrsRiskError, LedgerError, StoreError, UsageError
 from features.home import VARIABLE, Home, Live
 from features.scratch import Scratch
-from serving import log
+from serving import configured, log
 from serving.recording import recording
 from serving.started import told
 from serving.trust import start, tls
@@ -57,8 +57,10 @@ def serve(
     live = _checked(home)
     start.prepare(home, settings)
     log.configure(lines)
-    with _listen(host, port) as listener, recording(home, live, workers) as writer:
-        _Supervisor(listener, workers, on_ready, writer, live, "https" if certificate else "http").run()
+    read = configured.at_start(home, os.environ)
+    begun = {**told(live), **configured.told(read)}
+    with _listen(host, port) as listener, recording(home, live, workers, read) as writer:
+        _Supervisor(listener, workers, on_ready, writer, begun, "https" if certificate else "http").run()
 
 
 def _prepare(home: Home) -> None:
@@ -92,7 +94,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 class _Supervisor:
-    """Keeps `count` workers alive on one socket."""
+    """Keeps `count` workers alive on one socket. begun: tells each what the service was started with."""
 
     def __init__(
         self,
@@ -100,12 +102,12 @@ class _Supervisor:
         count: int,
         on_ready: Callable[[str], None] | None,
         writer: Writer,
-        live: Live,
+        begun: Mapping[str, str],
         scheme: str = "http",
     ) -> None:
         self.listener = listener
         self.writer = writer
-        self.live = live
+        self.begun = begun
         self.scheme = scheme
         self.count = count
         self.on_ready = on_ready
@@ -150,7 +152,7 @@ class _Supervisor:
         root = str(Path(__file__).resolve().parents[1])
         path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH", ""))))
         environment = {**os.environ, "PYTHONPATH": path, "PROMETHEUS_MULTIPROC_DIR": str(self.scratch.folder)}
-        environment |= {SOCKET: str(self.writer.path), **told(self.live)}
+        environment |= {SOCKET: str(self.writer.path), **self.begun}
         return subprocess.Popen(command, pass_fds=pipes, env=environment, stdin=subprocess.DEVNULL)
 
     def _listen_to_workers(self, seconds: float) -> None:

@@ -21,6 +21,7 @@ from features.outcomes import OUTCOME_KEYS
 from features.predict import Predictor, verify_golden
 from features.shadow import read_shadow
 from features.single import snapshots
+from serving.configured import shadow_of
 from serving.log import LOGGER, failure
 from serving.noted import Noted
 from serving.recorded import Appends, appends
@@ -92,13 +93,15 @@ def _named(values: Any) -> dict[str, float]:
     return {key: float(one) for key, one in zip(OUTCOME_KEYS, values, strict=True) if not np.isnan(one)}
 
 
-def open_shadow(home: Home, ledger: Appends, count: Count) -> Shadow | None:
+def open_shadow(
+    home: Home, ledger: Appends, count: Count, read: Callable[[Home], Live | None] = read_shadow
+) -> Shadow | None:
     """The challenger that is named, verified like the champion; None where there is none or it cannot be used.
 
     A challenger that fails its check is no reason not to answer: it is logged and counted.
     """
     try:
-        if (named := read_shadow(home)) is None:
+        if (named := read(home)) is None:
             return None
         live = started_with(os.environ) or read_live(home)
         if named.digest == live.digest:
@@ -121,7 +124,7 @@ def _verified(home: Home, named: Live) -> Predictor:
 @cache
 def loaded_shadow() -> Shadow | None:
     """The challenger of the deployment that CRS_RISK_HOME names; loaded and checked once per process."""
-    return open_shadow(Home.from_environment(os.environ), appends(), counted)
+    return open_shadow(Home.from_environment(os.environ), appends(), counted, shadow_of)
 
 
 def counted(result: str, courses: int) -> None:

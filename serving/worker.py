@@ -66,12 +66,20 @@ def main(listener: int, lifeline: int, status: int) -> int:
 
 
 def _application(door: socket.socket) -> ASGIApp:
-    """Trust and the checked bundle first: a failure there is told in one line, before any framework is imported."""
+    """Trust and the checked bundle first: a failure there is told in one line, before any framework is imported.
+
+    What was read otherwise than at the service's start is recorded before anything is answered.
+    """
+    from serving import configured
+    from serving.recorded import appends
     from serving.store import loaded
     from serving.trust.gatekeeper import gatekeeper
 
     check_exposed(str(door.getsockname()[0]), gatekeeper().development)
     loaded()
+    changed = configured.changes(os.environ, gatekeeper().settings, gatekeeper().digest)
+    if changed:
+        appends().append_all(changed)
     from bentoml._internal.context import server_context
 
     from serving.service import SERVICE, application

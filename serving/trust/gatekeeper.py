@@ -31,7 +31,10 @@ _FORWARDED = frozenset({b"forwarded", b"x-forwarded-for", b"x-real-ip"})
 
 
 class Gatekeeper:
-    """Admits calls by the settings of trust. folder: where the workers share what they know of calls."""
+    """Admits calls by the settings of trust. folder: where the workers share what they know of calls.
+
+    digest: SHA-256 of the file that the settings were read from, "" for none.
+    """
 
     def __init__(
         self,
@@ -39,8 +42,9 @@ class Gatekeeper:
         folder: Path,
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        digest: str = "",
     ) -> None:
-        self.settings, self.now = settings, now
+        self.settings, self.now, self.digest = settings, now, digest
         self.book = CallBook(folder, settings.tokens.most_remembered)
         self._issuers = {one.issuer: one for one in settings.issuers}
         self._issued = keys.issued(settings, monotonic)
@@ -175,7 +179,9 @@ def _told(code: str, issuer: str, jti: str = "") -> str:
 @cache
 def gatekeeper() -> Gatekeeper:
     """The gatekeeper of the deployment that the environment names; UsageError where its settings are not understood."""
-    made = Gatekeeper(reading.settled(os.environ), Home.from_environment(os.environ).calls)
+    home = Home.from_environment(os.environ)
+    settings, content = reading.held(reading.named(home, os.environ))
+    made = Gatekeeper(settings, home.calls, digest=content)
     if made.development:
         LOGGER.warning("development mode: nobody signs in, and only this machine is answered")
     return made

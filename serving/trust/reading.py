@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +40,19 @@ def settled(environment: Mapping[str, str]) -> Trust:
 
 def read(path: Path | None) -> Trust:
     """The settings of a file; UsageError for anything in it that is not understood. None: development mode."""
+    return held(path)[0]
+
+
+def held(path: Path | None) -> tuple[Trust, str]:
+    """The same, and the SHA-256 of the very bytes that were read; "" without a file."""
     if path is None:
-        return Trust()
+        return Trust(), ""
     try:
-        body = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
+        body = tomllib.loads(content.decode("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(path.name, "the settings of trust cannot be read as TOML", _REMEDY) from error
-    return from_mapping(body, path)
+    return from_mapping(body, path), sha256(content).hexdigest()
 
 
 def from_mapping(body: dict[str, Any], path: Path) -> Trust:

@@ -242,6 +242,13 @@ def test_what_was_used_is_named_by_input_with_its_version() -> None:
     assert len(read(*chart()).basis) == len(chart())
 
 
+def test_units_that_were_converted_are_known_with_their_factor() -> None:
+    plain, other = read(*chart()).intake, read(*with_chart(result("x", "1988-5", 1.0, "mg/dL"))).intake
+    assert plain is not None
+    assert other is not None
+    assert (plain.converted, other.converted) == ({}, {"crp": {"mg/dL": (10.0, 0.0)}})
+
+
 @pytest.mark.parametrize(
     ("one", "reason"),
     [

@@ -75,6 +75,24 @@ def test_the_row_comes_back_with_its_missing_values_as_the_same_bytes() -> None:
     assert prediction.vector_bytes(prediction.packed(row)) == row.tobytes()
 
 
+def test_the_record_tells_which_units_were_converted_and_how() -> None:
+    sent = [("crp", 12.0, "mg/dL"), ("crp", 110.0, "mg/L"), ("creatinine", 88.42, "\u00b5mol/L")]
+    rows = [{"code": code, "value": value, "unit": unit, "hours": -2.0} for code, value, unit in sent]
+    body, _ = recorded(example(observations=rows))
+    analytes = catalogue.load().analytes
+    others = {key: analytes[key].units[unit] for key, unit in (("crp", "mg/dL"), ("creatinine", "umol/L"))}
+    assert others["crp"].factor == 10.0
+    assert body["converted"] == {
+        key: {unit: (others[key].factor, others[key].offset)}
+        for key, unit in (("creatinine", "umol/L"), ("crp", "mg/dL"))
+    }
+
+
+def test_a_record_of_canonical_units_says_nothing_of_them() -> None:
+    rows = [{"code": "crp", "value": 110.0, "unit": "mg/L", "hours": -2.0}]
+    assert "converted" not in recorded(example(observations=rows))[0]
+
+
 def test_a_grade_that_was_reached_has_no_probability_in_the_record_either() -> None:
     body, _ = recorded(example(events=[{"event": "crs_grade", "value": 2, "hours": 1}]))
     assert "crs_2plus" not in body["probabilities"]
