@@ -24,6 +24,7 @@ class Opened:
     """
 
     def __init__(self, file: Path) -> None:
+        file = file.resolve()  # as SQLite does: a link's log lies beside what it leads to
         self._copy: Scratch | None = None
         self.address = address(file, "mode=ro")
         if _can_be_opened(self.address):

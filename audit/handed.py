@@ -3,7 +3,7 @@
 The record has keyed digests of both, so it is the bytes that are compared: text that means the same is not the same.
 """
 
-from collections.abc import Iterator
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,12 +31,12 @@ class _Answers(Struct):
     answers: list[Raw]
 
 
-class _Named(Struct):
-    prediction_id: str = ""
-
-
 _ANSWERS = msgspec.json.Decoder(_Answers)
-_NAMED = msgspec.json.Decoder(_Named)
+#: How every answer of a course begins.
+_NAME = re.compile(rb'\{"prediction_id":"([^"\\]*)"')
+_NAME_KEY = b'"prediction_id":'
+#: Of a file that is compared; no body is as long.
+_MOST_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +88,18 @@ def refuse_other(record: Record, compared: list[Compared]) -> None:
 
 
 def _bytes(file: Path | None, option: str) -> bytes | None:
+    if file is None:
+        return None
     try:
-        return None if file is None else file.read_bytes()
+        with file.open("rb") as opened:
+            held = opened.read(_MOST_BYTES + 1)
     except OSError as error:
         raise UsageError(option, "the file cannot be read", "name the file that holds the bytes") from error
+    if len(held) > _MOST_BYTES:
+        raise UsageError(
+            option, f"the file is longer than {_MOST_BYTES >> 20} MiB", "name the file that holds the bytes"
+        )
+    return held
 
 
 def _digest(record: Record, what: str) -> str:
@@ -110,38 +118,42 @@ def _request(given: bytes, record: Record, digest: str, key: bytes) -> Compared:
 
 
 def _answer(given: bytes, record: Record, digest: str, key: bytes) -> Compared:
-    parts = list(_parts(given.strip(), record.event_id))
+    given, route = given.strip(), str(record.body.get("route", ""))
+    batch = _batch(given) if route == _BATCH else None
+    parts = [given] if batch is None else [one for one in batch if _name(one) == record.event_id]
     if len(parts) != 1:
         return Compared(ANSWER, False, f"the batch holds {len(parts)} answers of that prediction")
-    content, receipt = without_receipt(parts[0])
+    content, receipt = without_receipt(parts[0]) if route in _INSIDE else (parts[0], None)
     same = keyed(key, content) == digest
     own = receipt is None or receipt == Receipt(record.sequence, record.hash)
     if not same and _name(content) not in ("", record.event_id):
         return Compared(ANSWER, False, "it names another prediction")
-    note = _of_receipt(receipt, own, str(record.body.get("route", "")))
+    note = _of_receipt(receipt, own, route) + ("" if batch is None else "; the batch's other answers were not compared")
     return Compared(ANSWER, same and own, note if same else f"other bytes; {note}")
 
 
-def _parts(given: bytes, name: str) -> Iterator[bytes]:
-    """The answer itself, or of a batch the answers of that name, each as its bytes stand there."""
+def _batch(given: bytes) -> list[bytes] | None:
+    """The answers of a batch, each as its bytes stand there; None where it is not written as one was answered.
+
+    JSON with a key more or twice, or white space between, could show a reader something else than what is cut out here.
+    """
     try:
-        answers = _ANSWERS.decode(given).answers
+        answers = [bytes(one) for one in _ANSWERS.decode(given).answers]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        yield given
-        return
-    yield from (one for one in map(bytes, answers) if _name(one) == name)
+        return None
+    whole = b'{"answers":[' + b",".join(answers) + b"]}"
+    return answers if whole == given and all(_name(one) for one in answers) else None
 
 
 def _name(answer: bytes) -> str:
-    """The prediction that an answer names, "" for none: a card or a FHIR Bundle names it elsewhere."""
-    try:
-        return _NAMED.decode(answer).prediction_id
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return ""
+    """The prediction that an answer names, "" for none, or more than one: a card or a Bundle names it elsewhere."""
+    found = _NAME.match(answer)
+    return found[1].decode("utf-8", "replace") if found and answer.count(_NAME_KEY) == 1 else ""
 
 
 def _of_receipt(receipt: Receipt | None, own: bool, route: str) -> str:
+    if route not in _INSIDE:
+        return "its receipt came as a header, which is no part of the file"
     if receipt is None:
-        inside = route in _INSIDE
-        return "no receipt stands in it" if inside else "its receipt came as a header, which is no part of the file"
+        return "no receipt stands in it"
     return "its receipt is that of this record" if own else "its receipt is not that of this record"

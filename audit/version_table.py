@@ -40,7 +40,7 @@ def _verdict(held: Mapping[str, Any]) -> Cells:
     """The figures themselves are many: `crs audit show` has them, by the record's number."""
     against = f"against {held['champion'][:12]}" if held["champion"] else "nothing was live"
     courses = f"{held['test_courses']} locked courses" if held["test_courses"] else "no locked courses"
-    looks = [f"looked at by {held['test_looks']} other bundles before"] if held["test_looks"] else []
+    looks = [f"other bundles judged on them before: {held['test_looks']}"] if held["test_looks"] else []
     needed = [one for one in held["figures"] or () if one["required"]]
     met = [f"{sum(one['met'] is True for one in needed)} of {len(needed)} required checks met"] if needed else []
     reasons = [str(one["text"]) for one in held["reasons"] or ()]

@@ -15,7 +15,7 @@ def read_shadow(home: Home) -> Live | None:
         return Live(**body["shadow"]) if body["shadow"] else None
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise StoreError("shadow.json", "the file is damaged or cannot be read", "name the shadow again") from error
 
 

@@ -223,7 +223,7 @@ def _about_data(request: Request) -> list[str]:
 def _about_plan(plan: ChangePlan) -> list[str]:
     """What a reader should know of the plan's text: nothing where it is the committed one."""
     if plan.committed is None:
-        return ["whether the change plan is the committed one is not known: there is no git, or no repository, here"]
+        return ["whether the change plan is the committed one is not known: git does not say so here"]
     return [] if plan.committed else ["the change plan is not the committed one; its text is kept beside the verdict"]
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
@@ -65,12 +65,20 @@ def _registered_as(bundle: Bundle, parent: str | None, first: bool) -> Change:
 
 
 def evaluated(ledger: Ledger, version: str, verdict: Verdict) -> int:
-    """Record a verdict and return its place; the very same verdict as the latest on this bundle is that one again."""
+    """Record a verdict and return its place; the very same verdict as the latest on this bundle is that one again.
+
+    Whatever its notes are, and whether or not a look was counted then: neither changes what was judged.
+    """
     body = {"version": version, **verdict.to_json()}
     latest = latest_verdict(ledger, verdict.challenger)
-    if latest is not None and dict(latest.body) == body:
+    if latest is not None and _judged(latest.body) == _judged(body):
         return latest.sequence
     return ledger.append(Kind.MODEL_EVALUATED, body).sequence
+
+
+def _judged(verdict: Mapping[str, Any]) -> dict[str, Any]:
+    """What was asked and found."""
+    return {key: value for key, value in verdict.items() if key not in ("notes", "test_looks")}
 
 
 def verdicts(ledger: Ledger, digest: str) -> Iterator[Record]:
@@ -84,11 +92,9 @@ def looks(ledger: Ledger, question: Question, fingerprint: str) -> int:
     The same question put again to the same courses is the same look: what came before the first time is counted, so
     that it has the same verdict and no approval of that lapses.
     """
-    own = list(verdicts(ledger, question.digest))
-    same = list(takewhile(lambda one: question.answered_by(one) and _courses(one) == fingerprint, reversed(own)))
-    evaluated = ledger.records(Kind.MODEL_EVALUATED)
-    before = [one for one in evaluated if not same or one.sequence < same[-1].sequence]
-    return len({str(one.body["digest"]) for one in before if _courses(one) == fingerprint} - {question.digest})
+    same = [one for one in ledger.records(Kind.MODEL_EVALUATED) if _courses(one) == fingerprint]
+    before = takewhile(lambda one: not question.answered_by(one), same)
+    return len({str(one.body["digest"]) for one in before} - {question.digest})
 
 
 def _courses(verdict: Record) -> str:

@@ -57,9 +57,18 @@ def settle(home: Home, ledger: Ledger, uri: str | None = None, progress: Progres
         _switch(home, ledger, record)
     if versions.champion(home, uri) != live.version:
         versions.make_champion(home, live.version, record.time, uri)
-    if verdict_mirror.heal(home, ledger, record, uri):
-        progress(f"version {live.version} is live and lacked tags in MLflow: they are there again, by the ledger")
+    _show(home, ledger, record, uri, progress)
     return live
+
+
+def _show(home: Home, ledger: Ledger, record: Record, uri: str | None, progress: Progress) -> None:
+    """What people see in MLflow of what is live. A fault there is told: it must keep nobody from rolling back."""
+    version = live_of(record).version
+    try:
+        if verdict_mirror.heal(home, ledger, record, uri):
+            progress(f"version {version} is live and its tags in MLflow did not say why: they do again, by the ledger")
+    except (StoreError, OSError):
+        progress(f"version {version} is live; MLflow cannot show why, and the next verb tries again")
 
 
 def _switch(home: Home, ledger: Ledger, record: Record) -> None:

@@ -1,7 +1,7 @@
 """A verdict as MLflow shows it: tags of the version, and beside its run the verdict and the plan that it was made by.
 
 A mirror of the ledger: written again each time that a verdict is used, since a stop may have come between the two, and
-for what is live wherever a tag is missing.
+for what is live wherever a tag is missing or tells of another verdict.
 """
 
 import json
@@ -13,6 +13,7 @@ from audit.standing import live_of
 from features.home import Home
 from training import change_plan, model_events, versions
 from training.model_events import Approval
+from training.run_facts import LONGEST
 from training.tracking import Registered
 
 #: Characters of its digest by which a plan is named, so that a later verdict leaves the plans of earlier ones there.
@@ -44,9 +45,9 @@ def mark_approvals(home: Home, registered: Registered, given: Sequence[Approval]
 
 
 def heal(home: Home, ledger: Ledger, record: Record, uri: str | None) -> bool:
-    """Where the version that a record makes live lacks a tag, show again on what verdict it went live and since when.
+    """Where tags of the version that a record makes live say otherwise, show on what verdict it went live, since when.
 
-    The plan's text comes with it as long as the shipped one is the same. Returns whether anything was missing.
+    The plan's text comes with it as long as the shipped one is the same. Returns whether anything was changed.
     """
     live = live_of(record)
     verdict = model_events.activated_on(ledger, live.digest)
@@ -54,7 +55,8 @@ def heal(home: Home, ledger: Ledger, record: Record, uri: str | None) -> bool:
         return False
     approvals = _approval_tags(model_events.approvals(ledger, verdict))
     wanted = {**_tags(verdict), **approvals, versions.LIVE_FROM: versions.since(record.time)}
-    if wanted.keys() <= versions.tags(home, live.version, uri).keys():
+    held = versions.tags(home, live.version, uri)
+    if all(held.get(key) == value[:LONGEST] for key, value in wanted.items()):
         return False
     plan = change_plan.shipped_text(str(verdict.body["plan_digest"]))
     _add_documents(home, versions.named(home, live.version, uri), verdict, plan, uri)

@@ -177,7 +177,7 @@ def test_an_answer_with_the_receipt_of_another_record_is_not_what_was_recorded(a
 def test_the_answer_of_another_prediction_is_not_what_was_recorded(asked: Given, show: Show) -> None:
     assert "it names another prediction" in refused(show("first", answer=asked.calls["second"].answer), "answer")
     said = refused(show("first", answer=asked.calls["batch"].answer), "answer")
-    assert "the batch holds 0 answers of that prediction" in said
+    assert "other bytes; no receipt stands in it" in said
     said = refused(show("card", answer=asked.calls["bundle"].answer), "answer")
     assert "other bytes; its receipt came as a header, which is no part of the file" in said
 
@@ -192,11 +192,43 @@ def test_one_answer_of_a_batch_is_compared_as_its_bytes_stand_there(asked: Given
     refused(show("batch", answer=spaced), "answer")
 
 
+@pytest.mark.parametrize("name", ["first", "no card", "bundle"])
+def test_another_text_around_the_genuine_answer_is_not_what_was_recorded(asked: Given, show: Show, name: str) -> None:
+    """Who reads it sees the forged part; who cuts the genuine one out of it would call it the same."""
+    genuine = asked.calls[name].answer
+    forged = other_digit(genuine, "")
+    refused(show(name, answer=forged[:-1] + b',"answers":[' + genuine + b"]}"), "answer")
+    refused(show(name, answer=b'{"answers":[' + genuine + b"]}"), "answer")
+
+
+@pytest.mark.parametrize("name", ["card", "no card", "bundle"])
+def test_a_receipt_put_into_an_answer_that_had_none_is_not_what_was_recorded(
+    asked: Given, show: Show, name: str
+) -> None:
+    own = asked.records[PLACES[name]]
+    receipt = Receipt(own.sequence, own.hash)
+    refused(show(name, answer=with_receipt(asked.calls[name].answer, receipt)), "answer")
+
+
+def test_a_batch_with_another_key_or_a_twin_of_the_answer_is_not_what_was_recorded(asked: Given, show: Show) -> None:
+    whole, name = asked.calls["batch"].answer, asked.records[PLACES["batch"]].event_id
+    forged = other_digit(whole, name)
+    for text in (forged[:-1] + b"," + whole[1:], b'{"note":"all well",' + whole[1:], whole[:-1] + b',"note":1}'):
+        assert json.loads(text)["answers"]
+        refused(show("batch", answer=text), "answer")
+    twin = json.dumps({"prediction_id": "x", "again": {"prediction_id": name}}, separators=(",", ":")).encode()
+    nameless = json.dumps({"prediction_id": 7}, separators=(",", ":")).encode()
+    for text in (twin, nameless):
+        refused(show("batch", answer=whole[:-2] + b"," + text + b"]}"), "answer")
+    assert "the batch's other answers were not compared" in show("batch", answer=whole).output
+
+
 def test_an_answer_that_stands_twice_in_a_batch_is_not_taken_for_either(asked: Given, show: Show) -> None:
     answers = json.loads(asked.calls["batch"].answer)["answers"]
     name = asked.records[PLACES["batch"]].event_id
     whole = asked.calls["batch"].answer
-    forged = json.dumps({**next(one for one in answers if one["prediction_id"] == name), "risks": []}).encode()
+    twin = {**next(one for one in answers if one["prediction_id"] == name), "risks": []}
+    forged = json.dumps(twin, separators=(",", ":")).encode()
     said = refused(show("batch", answer=whole[:-2] + b"," + forged + b"]}"), "answer")
     assert "the batch holds 2 answers" in said
 

@@ -147,8 +147,8 @@ def test_the_terminal_says_who_judged_and_approved_a_version_when_why_and_on_wha
     assert approved_at is not None
     told = crs_audit("versions")
     by = {line.split()[2]: line for line in told.splitlines() if line[:1] == "2" and line.split()[1][:4] == "2026"}
-    assert f"against {digest('1')[:12]}; 812 locked courses; looked at by 4 other bundles before" in told
-    assert "before; 1 of 2 required checks met; AUROC falls by 0.031" in told
+    assert f"against {digest('1')[:12]}; 812 locked courses; other bundles judged on them before: 4; 1 of 2" in told
+    assert "; 1 of 2 required checks met; AUROC falls by 0.031" in told
     moment = approved_at.time.strftime("%Y-%m-%dT%H:%M:%S")
     assert (
         by[str(approved)].split()

@@ -35,6 +35,22 @@ def test_a_file_that_was_never_committed_is_not(repository: Path) -> None:
     assert checkout.committed(path, path.read_bytes()) is False
 
 
+def test_of_a_file_that_is_left_out_on_purpose_it_is_not_known(repository: Path) -> None:
+    (repository / ".gitignore").write_text("installed\n")
+    path = repository / "installed" / "plan.toml"
+    path.parent.mkdir()
+    path.write_bytes(b"a = 1")
+    assert checkout.committed(path, b"a = 1") is None
+
+
+def test_a_hook_of_another_repository_changes_nothing(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path / "other")], check=True)
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other" / ".git"))
+    assert checkout.committed(repository / "plan.toml", b"a = 1\r\n") is True
+
+
 def test_outside_a_repository_it_is_not_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert checkout.committed(tmp_path / "plan.toml", b"a = 1") is None

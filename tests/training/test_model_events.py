@@ -104,6 +104,14 @@ def test_the_very_same_verdict_again_is_the_same_event_and_lapses_nothing(ledger
     assert names(ledger, first) == ["Ada Example"]
 
 
+def test_the_same_verdict_with_another_note_or_counted_looks_is_the_same_event(ledger: Ledger) -> None:
+    """A plan that is committed meanwhile changes a note; an earlier release counted no looks."""
+    first = recorded(ledger, replace(PASSES, notes=("not committed",)))
+    approve(ledger, first, "Ada Example")
+    assert recorded(ledger, replace(PASSES, looks=3)).sequence == first.sequence
+    assert recorded(ledger, replace(PASSES, courses=PASSES.courses + 1)).sequence != first.sequence
+
+
 @pytest.mark.parametrize(
     ("by", "role", "meaning", "place"),
     [
@@ -209,6 +217,13 @@ def test_the_same_question_again_is_the_same_look_and_lapses_no_approval(ledger:
     recorded(ledger, of_bundle("2"))
     again = recorded(ledger, replace(PASSES, looks=looks(ledger)))
     assert (again.sequence, again.body["test_looks"], names(ledger, again)) == (first.sequence, 1, ["Ada Example"])
+
+
+def test_the_same_question_is_the_same_look_after_a_trial_by_another_plan(ledger: Ledger) -> None:
+    recorded(ledger)
+    recorded(ledger, of_bundle("1"))
+    recorded(ledger, replace(PASSES, plan="b" * 64))
+    assert looks(ledger) == 0
 
 
 def test_another_question_counts_all_that_came_before_it(ledger: Ledger) -> None:

@@ -186,7 +186,7 @@ def test_the_plan_of_a_verdict_is_kept_beside_it_byte_by_byte_whatever_becomes_o
     [
         (True, []),
         (False, ["the change plan is not the committed one; its text is kept beside the verdict"]),
-        (None, ["whether the change plan is the committed one is not known: there is no git, or no repository, here"]),
+        (None, ["whether the change plan is the committed one is not known: git does not say so here"]),
     ],
 )
 def test_a_verdict_by_a_plan_that_git_does_not_know_says_so(
@@ -711,10 +711,10 @@ def test_a_live_version_that_lacks_tags_in_mlflow_has_them_again_by_the_next_pro
         left.unlink()
     gate_flow.promoted(home, Request("1"), said.append)
     assert tags(home, "1") == held
-    assert said[0] == "version 1 is live and lacked tags in MLflow: they are there again, by the ledger"
+    assert said[0] == "version 1 is live and its tags in MLflow did not say why: they do again, by the ledger"
     assert json.loads(artifact(home, "1", "gate.json"))["digest"] == registry.digests[0]
     gate_flow.promoted(home, Request("1"), said.append)
-    assert len([one for one in said if "lacked tags" in one]) == 1
+    assert len([one for one in said if "did not say why" in one]) == 1
 
 
 def test_a_roll_back_to_a_version_that_lacks_tags_in_mlflow_shows_its_own_verdict_again(
@@ -729,6 +729,35 @@ def test_a_roll_back_to_a_version_that_lacks_tags_in_mlflow_shows_its_own_verdic
     found = tags(home, "1")
     assert {**found, "live.from": ""} == {**held, "live.from": ""}
     assert found["gate.kind"] == "first-model"
+
+
+def test_a_version_that_was_judged_again_and_came_back_shows_the_verdict_it_went_live_on(own_home: OwnHome) -> None:
+    home = own_home()
+    make_live(home, "1")
+    held = tags(home, "1")
+    make_live(home, "2")
+    gate_flow.gate(home, Request("1"), quiet)
+    assert tags(home, "1")["gate.kind"] == "retrain"
+    roll_back(home)
+    gate_flow.promoted(home, Request("1"), quiet)
+    assert {**tags(home, "1"), "live.from": ""} == {**held, "live.from": ""}
+
+
+def test_a_fault_of_mlflows_files_keeps_nobody_from_rolling_back(
+    own_home: OwnHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, said = own_home(), list[str]()
+    make_live(home, "1")
+    make_live(home, "2")
+    without_tags(home, "2", "gate.looks")
+
+    def fails(*_: object) -> None:
+        raise NotADirectoryError
+
+    monkeypatch.setattr(versions, "add_document", fails)
+    with open_ledger(home) as ledger:
+        promote.settle(home, ledger, progress=said.append)
+    assert said == ["version 2 is live; MLflow cannot show why, and the next verb tries again"]
 
 
 def test_a_stop_while_tags_are_shown_again_leaves_it_to_the_next_verb(
