@@ -105,7 +105,7 @@ def test_every_training_registers_a_version_and_the_latest_is_the_challenger(
 def test_nothing_among_the_artifacts_is_a_pickle(registry: Registry) -> None:
     files = [path for path in registry.home.artifacts.rglob("*") if path.is_file()]
     assert any(path.name.startswith("model-crs_") for path in files)
-    assert {path.suffix for path in files} <= {".json", ".html", ".ubj", ".txt", ".yaml", ".py", ""}
+    assert {path.suffix for path in files} <= {".json", ".html", ".ubj", ".txt", ".yaml", ".py", ".toml", ""}
     # Every pickle of protocol 2 or later begins so.
     assert not [path.name for path in files if path.read_bytes()[:1] == b"\x80"]
 
